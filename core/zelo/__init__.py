@@ -1,0 +1,41 @@
+"""zelo: ZeroEntropy's zerank rerankers, run by you.
+
+Importing this package imports neither torch nor transformers; they are loaded with the model.
+"""
+
+from zelo.errors import (
+    ClosedError,
+    ForkedError,
+    InputError,
+    MissingExtraError,
+    ModelError,
+    ModelFileError,
+    NonFiniteScoreError,
+    QueryTooLongError,
+    ScoringError,
+    UnknownModelError,
+    UnsupportedModelError,
+    ZeloError,
+)
+from zelo.reranker import Reranker
+from zelo.results import RankedDocument, Stats
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ClosedError",
+    "ForkedError",
+    "InputError",
+    "MissingExtraError",
+    "ModelError",
+    "ModelFileError",
+    "NonFiniteScoreError",
+    "QueryTooLongError",
+    "RankedDocument",
+    "Reranker",
+    "ScoringError",
+    "Stats",
+    "UnknownModelError",
+    "UnsupportedModelError",
+    "ZeloError",
+]

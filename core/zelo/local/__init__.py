@@ -1,0 +1,1 @@
+"""Scoring in this process: from a checkpoint on disk to logits."""

@@ -1,0 +1,266 @@
+"""What a model folder holds, told from its own marks and never guessed.
+
+Three forms are known: the sentence-transformers form (modules.json with LogitScore), a plain
+Qwen3ForCausalLM, and a converted Qwen3ForSequenceClassification. Reads JSON and the headers of
+safetensors files; runs no code from the folder and loads no layer.
+"""
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from zelo.errors import InputError, ModelFileError, UnsupportedModelError
+from zelo.families import FAMILIES, Family, family_named
+
+__all__ = ["Checkpoint", "CheckpointFiles", "inspect_checkpoint", "read_checkpoint_files"]
+
+SUPPORTED = (
+    "zelo scores zerank-1, zerank-1-small, zerank-2, zelo-nano and Qwen3-Reranker, saved in the "
+    "sentence-transformers form, as Qwen3ForCausalLM or as Qwen3ForSequenceClassification"
+)
+
+
+@dataclass(frozen=True)
+class CheckpointFiles:
+    """A folder whose files are all there and whole; what they mean is not yet known."""
+
+    folder: Path
+    config: dict[str, Any]
+    tensor_files: dict[str, Path]
+    """The safetensors file that holds each tensor, by tensor name."""
+
+    @cached_property
+    def tokenizer_json(self) -> str:
+        """The text of tokenizer.json."""
+        return _read_text(self.folder / "tokenizer.json")
+
+    @cached_property
+    def vocabulary(self) -> dict[str, int]:
+        """Token ids by token text, without added tokens."""
+        try:
+            vocabulary = json.loads(self.tokenizer_json)["model"]["vocab"]
+            return {str(token): int(token_id) for token, token_id in vocabulary.items()}
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            message = f"{self.folder / 'tokenizer.json'} holds no vocabulary; fetch the file again"
+            raise ModelFileError(message) from error
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A folder that zelo knows how to score with."""
+
+    files: CheckpointFiles
+    family: Family
+    converted: bool
+    """The score row stands in `score.weight`, not in the vocabulary projection."""
+
+
+def inspect_checkpoint(folder: Path, family: str | None = None) -> Checkpoint:
+    """Find out which form and family a folder holds.
+
+    `family` is needed where folders of different families look alike, and is checked against
+    the folder's own marks where they speak.
+
+    Raises:
+        ModelFileError: a file is missing, cut short or unreadable.
+        UnsupportedModelError: the folder is none of the three forms, or its family is not told.
+        InputError: `family` is unknown or contradicts the folder.
+    """
+    wanted = family_named(family) if family else None
+    files = read_checkpoint_files(folder)
+    architecture = _architecture(files)
+    _check_config(files)
+    if (folder / "modules.json").is_file():
+        found = _sentence_transformers_family(files, wanted)
+        return Checkpoint(files, found, architecture == "Qwen3ForSequenceClassification")
+    if architecture == "Qwen3ForSequenceClassification":
+        return Checkpoint(files, wanted or _converted_family(files), converted=True)
+    return Checkpoint(files, wanted or _plain_family(files), converted=False)
+
+
+def read_checkpoint_files(folder: Path) -> CheckpointFiles:
+    """Read config.json and the tensor index, and check that every file is there and whole.
+
+    Raises:
+        ModelFileError: names the first file that is missing, cut short or unreadable.
+    """
+    config = read_json(folder / "config.json")
+    if not (folder / "tokenizer.json").is_file():
+        raise ModelFileError(_missing(folder / "tokenizer.json"))
+    index = folder / "model.safetensors.index.json"
+    single = folder / "model.safetensors"
+    if index.is_file():
+        weight_map = read_json(index).get("weight_map")
+        if not isinstance(weight_map, dict) or not weight_map:
+            raise ModelFileError(f"{index} has no weight_map; fetch the file again")
+        names = sorted(set(weight_map.values()))
+    elif single.is_file():
+        names = [single.name]
+    else:
+        raise ModelFileError(_missing(single) + _pickle_hint(folder))
+    tensor_files = {
+        tensor: folder / name for name in names for tensor in _tensor_names(folder / name)
+    }
+    return CheckpointFiles(folder, config, tensor_files)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object, or raise a ModelFileError that names the file."""
+    try:
+        found = json.loads(_read_text(path))
+    except ValueError as error:
+        message = (
+            f"{path} is not valid JSON (character {getattr(error, 'pos', '?')}); fetch it again"
+        )
+        raise ModelFileError(message) from error
+    if not isinstance(found, dict):
+        raise ModelFileError(f"{path} holds a {type(found).__name__}, not a JSON object")
+    return found
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise ModelFileError(_missing(path)) from error
+    except UnicodeDecodeError as error:
+        raise ModelFileError(f"{path} is not UTF-8 text; fetch it again") from error
+
+
+def _missing(path: Path) -> str:
+    return f"{path} is missing; fetch the whole model, or point to the folder that holds it"
+
+
+def _pickle_hint(folder: Path) -> str:
+    pickles = sorted(path.name for path in folder.glob("pytorch_model*.bin"))
+    if not pickles:
+        return ""
+    return f". {pickles[0]} is a pickle, which can run code and is not read: convert it first"
+
+
+def _tensor_names(path: Path) -> list[str]:
+    """Read a safetensors header, and check that the file is as long as the header says."""
+    if not path.is_file():
+        raise ModelFileError(_missing(path))
+    try:
+        with path.open("rb") as file:
+            header_size = int.from_bytes(file.read(8), "little")
+            if header_size > path.stat().st_size:
+                raise ValueError("header longer than the file")
+            header: dict[str, Any] = json.loads(file.read(header_size))
+        tensors = {name: value for name, value in header.items() if name != "__metadata__"}
+        ends = (int(tensor["data_offsets"][1]) for tensor in tensors.values())
+        expected = 8 + header_size + max(ends, default=0)
+    except (ValueError, TypeError, KeyError, IndexError) as error:
+        message = f"{path} is not a safetensors file, or was cut short; fetch it again"
+        raise ModelFileError(message) from error
+    actual = path.stat().st_size
+    if actual != expected:
+        message = f"{path} has {actual} bytes of {expected}; its download broke off, run it again"
+        raise ModelFileError(message)
+    return list(tensors)
+
+
+def _architecture(files: CheckpointFiles) -> str:
+    architectures = files.config.get("architectures") or ["none"]
+    model_type = files.config.get("model_type")
+    if model_type == "zeroentropy":
+        message = (
+            f"{files.folder} is the superseded refs/pr/2 form of zerank-2, which needs remote "
+            "code; use zeroentropy/zerank-2-reranker at its pinned commit (alias 'zerank-2')"
+        )
+        raise UnsupportedModelError(message)
+    known = ("Qwen3ForCausalLM", "Qwen3ForSequenceClassification")
+    if model_type != "qwen3" or architectures[0] not in known:
+        message = (
+            f"{files.folder} holds architecture {architectures[0]!r} of model type "
+            f"{model_type!r}. {SUPPORTED}."
+        )
+        raise UnsupportedModelError(message)
+    return str(architectures[0])
+
+
+def _check_config(files: CheckpointFiles) -> None:
+    config = files.config
+    if config.get("use_sliding_window"):
+        raise UnsupportedModelError(f"{files.folder} uses sliding-window attention. {SUPPORTED}.")
+    if config.get("quantization_config"):
+        message = (
+            f"{files.folder} holds quantised weights; give the folder or repository of the "
+            "original ones"
+        )
+        raise UnsupportedModelError(message)
+
+
+def _own_mark(files: CheckpointFiles) -> str | None:
+    """Return the family that zelo itself wrote into config.json, if any."""
+    mark = files.config.get("zelo_family")
+    if mark is not None and mark not in FAMILIES:
+        message = f"{files.folder} was saved by a newer zelo: family {mark!r} is unknown here"
+        raise UnsupportedModelError(message)
+    return mark
+
+
+def _sentence_transformers_family(files: CheckpointFiles, wanted: Family | None) -> Family:
+    """Read the family off LogitScore's token ids, and compare it with the one asked for."""
+    modules = _modules(files)
+    kinds = [str(module.get("type", "")).rpartition(".")[2] for module in modules]
+    if kinds != ["Transformer", "LogitScore"]:
+        message = f"{files.folder / 'modules.json'} lists {kinds}. {SUPPORTED}."
+        raise UnsupportedModelError(message)
+    score = read_json(files.folder / str(modules[1].get("path", "")) / "config.json")
+    ids = (score.get("true_token_id"), score.get("false_token_id"))
+    by_ids = {name: _answer_ids(files, FAMILIES[name]) for name in ("zerank-2", "qwen3-reranker")}
+    found = wanted or FAMILIES.get(
+        _own_mark(files) or next((name for name, of in by_ids.items() if of == ids), "")
+    )
+    if found is None:
+        message = (
+            f"{files.folder} reads its score from token ids {ids}; known are "
+            f"{by_ids['zerank-2']} ('Yes', zerank) and {by_ids['qwen3-reranker']} ('yes' minus "
+            "'no', Qwen3-Reranker)"
+        )
+        raise UnsupportedModelError(message)
+    if _answer_ids(files, found) != ids:
+        message = (
+            f"family={found.name!r} reads token ids {_answer_ids(files, found)}, but "
+            f"{files.folder} says {ids}; leave family= out"
+        )
+        raise InputError(message)
+    return found
+
+
+def _modules(files: CheckpointFiles) -> list[dict[str, Any]]:
+    path = files.folder / "modules.json"
+    try:
+        modules = json.loads(_read_text(path))
+        return [dict(module) for module in modules]
+    except (ValueError, TypeError) as error:
+        raise ModelFileError(f"{path} is not a JSON list of modules; fetch it again") from error
+
+
+def _answer_ids(files: CheckpointFiles, family: Family) -> tuple[int | None, int | None]:
+    positive = files.vocabulary.get(family.positive.text)
+    return positive, files.vocabulary.get(family.negative.text) if family.negative else None
+
+
+def _plain_family(files: CheckpointFiles) -> Family:
+    mark = _own_mark(files)
+    remote_code = json.dumps(files.config.get("auto_map", {}))
+    if mark or "modeling_zeranker" in remote_code:
+        return FAMILIES[mark or "zerank-1"]
+    message = (
+        f"{files.folder} is a plain Qwen3ForCausalLM. zerank-1, Qwen3-Reranker and Qwen3 itself "
+        "all look like this and need different prompts: say which it is with family='zerank-1', "
+        "'zerank-2' or 'qwen3-reranker'"
+    )
+    raise UnsupportedModelError(message)
+
+
+def _converted_family(files: CheckpointFiles) -> Family:
+    from zelo.local.head import family_of_score_row
+
+    mark = _own_mark(files)
+    return FAMILIES[mark] if mark else family_of_score_row(files)

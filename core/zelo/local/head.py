@@ -1,0 +1,115 @@
+"""The score row: the one vector whose product with the last hidden state is the logit.
+
+A causal model has it in its vocabulary projection, which is never multiplied as a whole. A
+converted classifier has it in `score.weight`, as it was or divided by the family's scale; which of
+the two is told by comparing it with the row it was made from, in the same file.
+"""
+
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+
+from zelo.errors import ModelFileError, UnsupportedModelError
+from zelo.families import FAMILIES, Family
+from zelo.local.checkpoint import Checkpoint, CheckpointFiles
+
+__all__ = ["family_of_score_row", "read_score_row"]
+
+EMBEDDINGS = ("model.embed_tokens.weight", "embed_tokens.weight")
+PROJECTION = "lm_head.weight"
+SCORE = "score.weight"
+
+# bfloat16 keeps 8 bits, so a rounded row differs from its source by at most 2**-8 of each value
+TOLERANCE = 2**-7
+
+
+def read_score_row(checkpoint: Checkpoint, positive: int, negative: int | None) -> torch.Tensor:
+    """Return the row (hidden,), float32, with `last_hidden_state @ row` the family's raw logit.
+
+    Raises:
+        UnsupportedModelError: a converted folder's row is not the family's; it is random or
+            was trained for something else.
+        ModelFileError: the tensor it would be read from is missing.
+    """
+    source = _vocabulary_row(checkpoint.files, positive, negative)
+    if not checkpoint.converted:
+        return source
+    row = _converted_row(checkpoint.files)
+    divisor = _divisor(row, source, checkpoint.family)
+    if divisor is None:
+        message = (
+            f"score.weight in {checkpoint.files.folder} is not the answer row of family "
+            f"{checkpoint.family.name!r}, whole or divided by its scale; a random or foreign "
+            "head would give meaningless scores. Convert the original checkpoint again, or name "
+            "the right family."
+        )
+        raise UnsupportedModelError(message)
+    return row * divisor
+
+
+def family_of_score_row(files: CheckpointFiles) -> Family:
+    """Tell a converted folder's family by the rows its head was made from.
+
+    zerank's generations share one row, so the answer for them is the family `zerank`.
+    """
+    row = _converted_row(files)
+    for name in ("zerank", "qwen3-reranker"):
+        family = FAMILIES[name]
+        ids = [files.vocabulary.get(a.text) for a in (family.positive, family.negative) if a]
+        if None in ids:
+            continue
+        positive, negative = [*ids, None][:2]
+        if _divisor(row, _vocabulary_row(files, positive or 0, negative), family) is not None:
+            return family
+    message = (
+        f"score.weight in {files.folder} is neither zerank's 'Yes' row (whole or divided by 5) "
+        "nor Qwen3-Reranker's 'yes' minus 'no'; it is random or was trained for something else"
+    )
+    raise UnsupportedModelError(message)
+
+
+def _divisor(row: torch.Tensor, source: torch.Tensor, family: Family) -> float | None:
+    """Return what the row was divided by when the folder was converted, or None if foreign."""
+    for divisor in sorted({1.0, family.scale}):
+        if (row * divisor - source).norm() <= TOLERANCE * source.norm():
+            return divisor
+    return None
+
+
+def _vocabulary_row(files: CheckpointFiles, positive: int, negative: int | None) -> torch.Tensor:
+    """Return the positive token's output row, minus the negative one's, in float32."""
+    tied = bool(files.config.get("tie_word_embeddings"))
+    names = EMBEDDINGS if tied or SCORE in files.tensor_files else (PROJECTION,)
+    name = next((name for name in names if name in files.tensor_files), None)
+    if name is None:
+        message = f"{files.folder} holds no tensor {names[0]}, from which the score is read"
+        raise ModelFileError(message)
+    row = _rows(files.tensor_files[name], name, positive)
+    return row if negative is None else row - _rows(files.tensor_files[name], name, negative)
+
+
+def _converted_row(files: CheckpointFiles) -> torch.Tensor:
+    if SCORE not in files.tensor_files:
+        message = (
+            f"{files.folder} holds no {SCORE}; loaded as it is, its head would be random. Use "
+            "the original checkpoint, or convert it again"
+        )
+        raise ModelFileError(message)
+    with safe_open(files.tensor_files[SCORE], "pt") as tensors:
+        weight: torch.Tensor = tensors.get_tensor(SCORE)
+    if weight.shape[0] != 1:
+        message = f"{files.folder} has {weight.shape[0]} labels; a reranker has one"
+        raise UnsupportedModelError(message)
+    return weight[0].float()
+
+
+def _rows(path: Path, name: str, index: int) -> torch.Tensor:
+    """Read one row of a tensor without reading the rest."""
+    with safe_open(path, "pt") as tensors:
+        rows = tensors.get_slice(name)
+        if index >= rows.get_shape()[0]:
+            message = f"{path} has {rows.get_shape()[0]} rows in {name}; the tokenizer has more"
+            raise ModelFileError(message)
+        row: torch.Tensor = rows[index : index + 1][0]
+    return row.float()

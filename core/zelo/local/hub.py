@@ -1,0 +1,90 @@
+"""From a hub repository and a commit to a folder on disk. Knows files, nothing of what they say.
+
+huggingface_hub does the work: cache, resumption, redirects, tokens from its own settings. No
+token passes through this code, so none can be logged by it.
+"""
+
+from pathlib import Path
+
+import huggingface_hub
+from huggingface_hub import errors
+
+from zelo.catalog import COMMIT
+from zelo.errors import ModelError, ModelFileError, UnknownModelError
+
+__all__ = ["fetch"]
+
+FILES = [
+    "config.json",
+    "modules.json",
+    "*LogitScore/config.json",
+    "tokenizer.json",
+    "model*.safetensors",
+    "model.safetensors.index.json",
+]
+"""All that scoring reads. Remote code, pickles and chat templates are not even fetched."""
+
+
+def fetch(repo_id: str, revision: str | None, cache_dir: Path | None, offline: bool) -> Path:
+    """Return the folder of a repository at a revision, fetching what is missing.
+
+    A whole copy of a commit in the cache is used without asking the hub.
+
+    Raises:
+        UnknownModelError: the hub has no such repository or revision, or hides it.
+        ModelFileError: offline, and the cache does not hold it; or the download broke.
+    """
+    if revision and COMMIT.fullmatch(revision) and not offline:
+        cached = _cached(repo_id, revision, cache_dir)
+        if cached is not None:
+            return cached
+    try:
+        return _snapshot(repo_id, revision, cache_dir, offline)
+    except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError) as error:
+        raise UnknownModelError(_not_found(repo_id, revision, error)) from error
+    except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled) as error:
+        message = (
+            f"{repo_id} at {revision or 'its default branch'} is not in the local cache, and the "
+            "hub was not to be asked or did not answer; fetch it once while online, or give a "
+            "local folder as the model"
+        )
+        raise ModelFileError(message) from error
+    except Exception as error:  # the HTTP library under huggingface_hub differs by version
+        message = (
+            f"fetching {repo_id} broke off ({type(error).__name__}); run the same again, "
+            "what has arrived is kept"
+        )
+        raise ModelFileError(message) from error
+
+
+def _cached(repo_id: str, revision: str, cache_dir: Path | None) -> Path | None:
+    from zelo.local.checkpoint import read_checkpoint_files
+
+    try:
+        folder = _snapshot(repo_id, revision, cache_dir, offline=True)
+        read_checkpoint_files(folder)
+    except (errors.LocalEntryNotFoundError, ModelError):
+        return None
+    return folder
+
+
+def _snapshot(repo_id: str, revision: str | None, cache_dir: Path | None, offline: bool) -> Path:
+    folder = huggingface_hub.snapshot_download(
+        repo_id,
+        revision=revision,
+        cache_dir=cache_dir,
+        local_files_only=offline,
+        allow_patterns=FILES,
+    )
+    return Path(folder)
+
+
+def _not_found(repo_id: str, revision: str | None, error: Exception) -> str:
+    if isinstance(error, errors.GatedRepoError):
+        return f"{repo_id} is gated; accept its terms on the hub and log in with `hf auth login`"
+    if isinstance(error, errors.RevisionNotFoundError):
+        return f"{repo_id} has no revision {revision!r}; give one of its commits"
+    return (
+        f"the hub has no repository {repo_id}, or it is private; check the spelling, and log in "
+        "with `hf auth login` if it is yours"
+    )

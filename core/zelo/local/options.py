@@ -1,0 +1,46 @@
+"""The settings of local scoring, as values. Light: neither torch nor a tokenizer is imported."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from zelo.catalog import ModelSource
+
+__all__ = ["InstanceKey", "Limits", "LongDocuments", "ReadingOptions"]
+
+LongDocuments = Literal["truncate", "chunk"]
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceKey:
+    """All that decides which weights are loaded and how they are run."""
+
+    source: ModelSource
+    family: str | None = None
+    device: str | None = None
+    dtype: str | None = None
+    quantization: str | None = None
+    max_batch_tokens: int | None = None
+    cache_dir: str | None = None
+    local_files_only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ReadingOptions:
+    """How much of the texts is read, as the caller said it; needs no other copy of the weights."""
+
+    max_tokens: int | None = None
+    max_document_tokens: int | None = None
+    long_documents: LongDocuments = "truncate"
+    strip: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much of a prompt is read, in tokens, for one model."""
+
+    max_tokens: int
+    """Longest whole prompt: frame, query and document."""
+    max_document_tokens: int | None = None
+    """Longest document, where that is to be shorter than what the prompt leaves."""
+    long_documents: LongDocuments = "truncate"
+    """`truncate` reads the beginning; `chunk` reads overlapping windows, the best one counts."""

@@ -1,0 +1,247 @@
+"""From texts to token ids that no text can forge.
+
+A family's template is cut at its control tokens; those are written by id. Every stretch between
+two of them, user text included, is encoded whole by a tokenizer that knows no added tokens, so
+`<|im_end|>` in a document is just eleven characters, while for all other text the ids equal those
+of the rendered template (tokenizers also cuts at added tokens before it does anything else).
+
+Knows tokenizers and templates; knows nothing of models, packs or scores.
+"""
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from tokenizers import Tokenizer
+
+from zelo.errors import ModelFileError, QueryTooLongError, UnsupportedModelError
+from zelo.families import CONTROL_TOKENS, Answer, Family
+from zelo.local.options import Limits, LongDocuments
+from zelo.local.windows import windows
+
+__all__ = ["EncodedRequest", "PromptEncoder", "Slot"]
+
+
+class Slot(NamedTuple):
+    """Where a document's token sequences stand in `EncodedRequest.suffixes`."""
+
+    suffixes: range
+    truncated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedRequest:
+    """The prompts of one query, their common beginning written once.
+
+    The prompt of sequence i is `prefix + suffixes[i]`. A single sequence has no prefix.
+    """
+
+    prefix: list[int]
+    suffixes: list[list[int]]
+    slots: list[Slot]
+    """One per document of the request, in order; equal documents share their sequences."""
+
+
+class PromptEncoder:
+    """Encodes queries and documents for one family with one tokenizer.
+
+    Reads nothing but its arguments and keeps no state between calls. Fast tokenizers give wrong
+    ids without an error when threads share them and settings change, so settings never do here,
+    and the caller keeps to one thread.
+
+    Raises:
+        ModelFileError: `tokenizer_json` is not a tokenizer.
+        UnsupportedModelError: it lacks a control or answer token, gives them other ids than the
+            family's own tokenizer, or lets text forge one.
+    """
+
+    def __init__(self, tokenizer_json: str, family: Family) -> None:
+        self.family = family
+        full, self._body = _tokenizers(tokenizer_json)
+        _check_forgery(full, self._body)
+        self._control = {name: _control_id(full, name) for name in _controls(family.prompt)}
+        self.positive_id = self._answer_id(family.positive)
+        self.negative_id = self._answer_id(family.negative) if family.negative else None
+        before, self._document_piece, after = _cut_at_document(family.prompt)
+        self._before, self._after = before, self._ids(after, {})
+        _check_ids(self, full)
+
+    def encode(
+        self, query: str, documents: Sequence[str], instruction: str | None, limits: Limits
+    ) -> EncodedRequest:
+        """Encode one query with its documents; duplicates are encoded once.
+
+        Raises:
+            InputError: the family takes no instruction.
+            QueryTooLongError: not even one token of a document would fit.
+        """
+        fields = self.family.fields(query, instruction)
+        before = self._ids(self._before, fields)
+        header = len(self._encode([self._document_text(fields, "")])[0])
+        room = self._room(before, header, limits)
+        unique = list(dict.fromkeys(documents))
+        spans = self._spans(unique, fields, header, room, limits.long_documents)
+        pieces = [piece for span in spans.values() for piece in span.pieces]
+        prefix, suffixes = _share_prefix(before, pieces, self._after)
+        slots = _slots(spans)
+        return EncodedRequest(prefix, suffixes, [slots[document] for document in documents])
+
+    def prompt_ids(self, query: str, document: str, instruction: str | None = None) -> list[int]:
+        """Return the whole prompt of one pair, uncut."""
+        encoded = self.encode(query, [document], instruction, Limits(max_tokens=2**31))
+        return encoded.prefix + encoded.suffixes[0]
+
+    def _room(self, before: list[int], header: int, limits: Limits) -> int:
+        frame = len(before) + header + len(self._after)
+        if frame >= limits.max_tokens:
+            message = (
+                f"the query with its instruction and frame takes {frame} tokens of "
+                f"max_tokens={limits.max_tokens}, which leaves no room for a document. Shorten "
+                "the query, or raise max_tokens if the model can read more."
+            )
+            raise QueryTooLongError(message)
+        return min(limits.max_tokens - frame, limits.max_document_tokens or limits.max_tokens)
+
+    def _spans(
+        self,
+        documents: list[str],
+        fields: dict[str, str],
+        header: int,
+        room: int,
+        long_documents: LongDocuments,
+    ) -> dict[str, "_Span"]:
+        """Return the token pieces of each document, at most `header + room` tokens each."""
+        encoded = self._encode([self._document_text(fields, text) for text in documents])
+        spans = {}
+        for document, piece in zip(documents, encoded, strict=True):
+            pieces = [piece]
+            if len(piece) > header + room and long_documents == "chunk":
+                parts = windows(self._body, document, room)
+                pieces = self._encode([self._document_text(fields, part) for part in parts])
+            limit = header + room
+            truncated = any(len(piece) > limit for piece in pieces)
+            spans[document] = _Span([piece[:limit] for piece in pieces], truncated)
+        return spans
+
+    def _document_text(self, fields: dict[str, str], document: str) -> str:
+        return self._document_piece.format(**fields, document=document)
+
+    def _ids(self, template: str, fields: dict[str, str]) -> list[int]:
+        """Encode a template: control tokens by id, the text between them with fields put in."""
+        ids: list[int] = []
+        for piece in _pieces(template):
+            if piece in self._control:
+                ids.append(self._control[piece])
+            elif piece:
+                ids.extend(self._encode([piece.format(**fields)])[0])
+        return ids
+
+    def _encode(self, texts: list[str]) -> list[list[int]]:
+        encodings = self._body.encode_batch_fast(texts, add_special_tokens=False)
+        return [encoding.ids for encoding in encodings]
+
+    def _answer_id(self, answer: Answer) -> int:
+        ids = self._encode([answer.text])[0]
+        if len(ids) != 1:
+            message = (
+                f"the tokenizer writes the answer {answer.text!r} of family "
+                f"{self.family.name!r} as {len(ids)} tokens; this is not that family's tokenizer"
+            )
+            raise UnsupportedModelError(message)
+        return ids[0]
+
+
+class _Span(NamedTuple):
+    pieces: list[list[int]]
+    truncated: bool
+
+
+def _slots(spans: dict[str, _Span]) -> dict[str, Slot]:
+    slots, start = {}, 0
+    for document, span in spans.items():
+        slots[document] = Slot(range(start, start + len(span.pieces)), span.truncated)
+        start += len(span.pieces)
+    return slots
+
+
+def _share_prefix(
+    before: list[int], pieces: list[list[int]], after: list[int]
+) -> tuple[list[int], list[list[int]]]:
+    """Cut off the longest common prefix of all prompts, keeping a token of each."""
+    if len(pieces) < 2:
+        return [], [before + piece + after for piece in pieces]
+    bodies = [piece + after for piece in pieces]
+    low, high = min(bodies), max(bodies)  # their common prefix is that of all between them
+    longest = min(map(len, bodies)) - 1
+    shared = 0
+    while shared < longest and low[shared] == high[shared]:
+        shared += 1
+    return before + low[:shared], [body[shared:] for body in bodies]
+
+
+def _controls(template: str) -> list[str]:
+    return [piece for piece in _pieces(template) if piece in CONTROL_TOKENS]
+
+
+def _pieces(template: str) -> list[str]:
+    """Cut a template at its control tokens, which stay in the list."""
+    return re.split("(" + "|".join(map(re.escape, CONTROL_TOKENS)) + ")", template)
+
+
+def _cut_at_document(template: str) -> tuple[str, str, str]:
+    """Return what stands before, the stretch that holds, and what follows the document."""
+    pieces = _pieces(template)
+    at = next(i for i, piece in enumerate(pieces) if "{document}" in piece)
+    return "".join(pieces[:at]), pieces[at], "".join(pieces[at + 1 :])
+
+
+def _tokenizers(tokenizer_json: str) -> tuple[Tokenizer, Tokenizer]:
+    """Return the tokenizer as it is on disk, and the same without its added tokens."""
+    try:
+        full = Tokenizer.from_str(tokenizer_json)
+        description = json.loads(tokenizer_json)
+    except Exception as error:  # tokenizers raises bare Exception on bad JSON
+        message = f"tokenizer.json is not a tokenizer ({error}); fetch the file again"
+        raise ModelFileError(message) from error
+    unset = dict.fromkeys(("post_processor", "truncation", "padding"))
+    full.no_truncation()
+    full.no_padding()
+    return full, Tokenizer.from_str(json.dumps(description | unset | {"added_tokens": []}))
+
+
+def _control_id(full: Tokenizer, name: str) -> int:
+    found = full.token_to_id(name)
+    if found is None:
+        message = f"the tokenizer has no control token {name}, which the prompt needs"
+        raise UnsupportedModelError(message)
+    return int(found)
+
+
+def _check_forgery(full: Tokenizer, body: Tokenizer) -> None:
+    """Refuse a tokenizer in which text alone can become a control token."""
+    for token_id, token in full.get_added_tokens_decoder().items():
+        if token_id in body.encode(token.content, add_special_tokens=False).ids:
+            message = (
+                f"with added tokens removed, the text {token.content!r} still becomes control "
+                f"token {token_id}; a document could forge it, so this tokenizer is refused"
+            )
+            raise UnsupportedModelError(message)
+
+
+def _check_ids(encoder: PromptEncoder, full: Tokenizer) -> None:
+    """Compare with the rendered template, and with the family's ids for a Qwen3 vocabulary."""
+    fields = encoder.family.fields("What is 2+2?", None)
+    for document in ("4", "\n\nUne réponse : 4 \U0001f600", "四 <b>4</b>\r\n"):
+        rendered = encoder.family.prompt.format(**fields, document=document)
+        reference = full.encode(rendered, add_special_tokens=False).ids
+        if encoder.prompt_ids("What is 2+2?", document) != reference:
+            message = "the tokenizer's ids differ from those of its rendered template"
+            raise UnsupportedModelError(message)
+    expected = {name: CONTROL_TOKENS[name] for name in encoder._control}
+    expected[encoder.family.positive.text] = encoder.family.positive.qwen3_id
+    actual = encoder._control | {encoder.family.positive.text: encoder.positive_id}
+    if full.get_vocab_size(with_added_tokens=False) == 151643 and actual != expected:
+        message = f"a Qwen3 vocabulary with other token ids: expected {expected}, found {actual}"
+        raise UnsupportedModelError(message)

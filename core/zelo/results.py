@@ -1,0 +1,47 @@
+"""The values that travel out of zelo: what a caller gets back. No model, no tensors."""
+
+from dataclasses import dataclass
+
+__all__ = ["RankedDocument", "Stats"]
+
+
+@dataclass(frozen=True, slots=True)
+class RankedDocument:
+    """One document in a ranking, best first.
+
+    Ordered by logit, which still tells documents apart where the probability has saturated;
+    equal logits keep the order in which the documents were given.
+    """
+
+    index: int
+    """Position in the caller's list of documents, from 0."""
+    score: float
+    """Probability of relevance in [0, 1]; 0.0 for an empty document."""
+    document: str
+    """The document's text as it was given."""
+    logit: float
+    """The model's raw output, unbounded; minus infinity for an empty document."""
+    truncated: bool = False
+    """The document was longer than the limit, and its end was not read."""
+    empty: bool = False
+    """The document was empty or blank, and the model never saw it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """What a loaded model has done so far; shared by all rerankers on the same model."""
+
+    calls: int = 0
+    """Scoring calls finished, one per query."""
+    documents: int = 0
+    """Token sequences scored: duplicates count once, each window of a long document counts."""
+    packs: int = 0
+    """Forward passes of the model."""
+    tokens: int = 0
+    """Tokens that went through the model, shared query prefixes counted once per pack."""
+    padding: int = 0
+    """Tokens among them that stood for nothing. Packs are ragged, so this stays 0 on CPU."""
+    prefix_tokens_saved: int = 0
+    """Query tokens that were not computed again, because documents shared their prefix."""
+    merged_callers: int = 0
+    """Calls that shared at least one forward pass with another call."""
