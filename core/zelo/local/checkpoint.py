@@ -92,10 +92,7 @@ def read_checkpoint_files(folder: Path) -> CheckpointFiles:
     index = folder / "model.safetensors.index.json"
     single = folder / "model.safetensors"
     if index.is_file():
-        weight_map = read_json(index).get("weight_map")
-        if not isinstance(weight_map, dict) or not weight_map:
-            raise ModelFileError(f"{index} has no weight_map; fetch the file again")
-        names = sorted(set(weight_map.values()))
+        names = _shard_names(index)
     elif single.is_file():
         names = [single.name]
     else:
@@ -106,11 +103,20 @@ def read_checkpoint_files(folder: Path) -> CheckpointFiles:
     return CheckpointFiles(folder, config, tensor_files)
 
 
+def _shard_names(index: Path) -> list[str]:
+    weight_map = read_json(index).get("weight_map")
+    names = list(weight_map.values()) if isinstance(weight_map, dict) else []
+    if not names or not all(isinstance(name, str) and Path(name).name == name for name in names):
+        message = f"{index} has no weight_map to files beside it; fetch the file again"
+        raise ModelFileError(message)
+    return sorted(set(names))
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object, or raise a ModelFileError that names the file."""
     try:
         found = json.loads(_read_text(path))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         message = (
             f"{path} is not valid JSON (character {getattr(error, 'pos', '?')}); fetch it again"
         )
@@ -140,6 +146,12 @@ def _pickle_hint(folder: Path) -> str:
     return f". {pickles[0]} is a pickle, which can run code and is not read: convert it first"
 
 
+_UNREADABLE = (
+    *(ValueError, TypeError, KeyError, AttributeError),
+    *(OverflowError, RecursionError),  # infinite offsets, deep nesting
+)
+
+
 def _tensor_names(path: Path) -> list[str]:
     """Read a safetensors header, and check that the file is as long as the header says."""
     if not path.is_file():
@@ -151,9 +163,11 @@ def _tensor_names(path: Path) -> list[str]:
                 raise ValueError("header longer than the file")
             header: dict[str, Any] = json.loads(file.read(header_size))
         tensors = {name: value for name, value in header.items() if name != "__metadata__"}
-        ends = (int(tensor["data_offsets"][1]) for tensor in tensors.values())
-        expected = 8 + header_size + max(ends, default=0)
-    except (ValueError, TypeError, KeyError, IndexError) as error:
+        offsets = [tuple(map(int, tensor["data_offsets"])) for tensor in tensors.values()]
+        if not all(0 <= start <= end for start, end in offsets):
+            raise ValueError("offsets out of order")
+        expected = 8 + header_size + max((end for _, end in offsets), default=0)
+    except _UNREADABLE as error:
         message = f"{path} is not a safetensors file, or was cut short; fetch it again"
         raise ModelFileError(message) from error
     actual = path.stat().st_size
@@ -182,9 +196,24 @@ def _architecture(files: CheckpointFiles) -> str:
     return str(architectures[0])
 
 
+_SIZES = (
+    *("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "head_dim"),
+    *("num_attention_heads", "num_key_value_heads", "max_position_embeddings"),
+)
+
+
 def _check_config(files: CheckpointFiles) -> None:
     config = files.config
-    if config.get("use_sliding_window"):
+    for name in _SIZES:
+        value = config.get(name)
+        if value is not None and (type(value) is not int or value < 1):
+            message = (
+                f"{files.folder / 'config.json'} says {name}={value!r}, which must be a whole "
+                "number of at least 1; fetch the file again"
+            )
+            raise ModelFileError(message)
+    layer_types = config.get("layer_types") or []
+    if config.get("use_sliding_window") or set(map(str, layer_types)) - {"full_attention"}:
         raise UnsupportedModelError(f"{files.folder} uses sliding-window attention. {SUPPORTED}.")
     if config.get("quantization_config"):
         message = (
@@ -214,7 +243,8 @@ def _sentence_transformers_family(files: CheckpointFiles, wanted: Family | None)
     ids = (score.get("true_token_id"), score.get("false_token_id"))
     by_ids = {name: _answer_ids(files, FAMILIES[name]) for name in ("zerank-2", "qwen3-reranker")}
     found = wanted or FAMILIES.get(
-        _own_mark(files) or next((name for name, of in by_ids.items() if of == ids), "")
+        _own_mark(files)
+        or next((name for name, of in by_ids.items() if of == ids and None not in of[:1]), "")
     )
     if found is None:
         message = (
@@ -223,7 +253,7 @@ def _sentence_transformers_family(files: CheckpointFiles, wanted: Family | None)
             "'no', Qwen3-Reranker)"
         )
         raise UnsupportedModelError(message)
-    if _answer_ids(files, found) != ids:
+    if _answer_ids(files, found) != ids or ids[0] is None:
         message = (
             f"family={found.name!r} reads token ids {_answer_ids(files, found)}, but "
             f"{files.folder} says {ids}; leave family= out"
@@ -237,7 +267,7 @@ def _modules(files: CheckpointFiles) -> list[dict[str, Any]]:
     try:
         modules = json.loads(_read_text(path))
         return [dict(module) for module in modules]
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise ModelFileError(f"{path} is not a JSON list of modules; fetch it again") from error
 
 

@@ -104,6 +104,11 @@ class Engine:
             self._calls.append(call)
             self._changed.notify()
 
+    @property
+    def closed(self) -> bool:
+        """No call is accepted any more."""
+        return self._closing
+
     def stats(self) -> Stats:
         """Return the counters so far."""
         with self._changed:
@@ -119,24 +124,30 @@ class Engine:
         self._model = None
 
     def _run(self) -> None:
-        while (shares := self._next()) is not None:
-            self._score(shares)
-            self._settle([share.call for share in shares])
-            del shares  # an idle engine must not keep the last texts alive
+        error: Exception = ClosedError("the model was closed while the call waited")
+        try:
+            while (shares := self._next()) is not None:
+                self._score(shares)
+                self._settle([share.call for share in shares])
+                del shares  # an idle engine must not keep the last texts alive
+        except Exception as fault:  # nobody may wait for ever, whatever went wrong here
+            log.exception("the engine stopped")
+            error = ScoringError(f"the engine stopped: {type(fault).__name__}: {fault}")
+        with self._changed:
+            self._closing = True
+            for call in self._calls:
+                call.fail(error)
+            self._calls.clear()
 
     def _next(self) -> list[Share[Call]] | None:
         """Wait for work and take the next pack, or return None when closing."""
         with self._changed:
-            while True:
+            while not self._closing:
                 self._calls = [call for call in self._calls if not call.outcome.done()]
-                if self._closing:
-                    for call in self._calls:
-                        call.fail(ClosedError("the model was closed while the call waited"))
-                    self._calls.clear()
-                    return None
                 if self._calls:
                     return next_pack(self._calls, self._budget)
                 self._changed.wait()
+            return None
 
     def _score(self, shares: list[Share[Call]]) -> None:
         """Score the shares in one pack, in halves where that fails."""

@@ -5,10 +5,13 @@ converted classifier has it in `score.weight`, as it was or divided by the famil
 the two is told by comparing it with the row it was made from, in the same file.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 
 from zelo.errors import ModelFileError, UnsupportedModelError
 from zelo.families import FAMILIES, Family
@@ -79,14 +82,15 @@ def _divisor(row: torch.Tensor, source: torch.Tensor, family: Family) -> float |
 
 def _vocabulary_row(files: CheckpointFiles, positive: int, negative: int | None) -> torch.Tensor:
     """Return the positive token's output row, minus the negative one's, in float32."""
-    tied = bool(files.config.get("tie_word_embeddings"))
-    names = EMBEDDINGS if tied or SCORE in files.tensor_files else (PROJECTION,)
+    names = EMBEDDINGS
+    if not files.config.get("tie_word_embeddings"):
+        names = (PROJECTION, *EMBEDDINGS) if SCORE in files.tensor_files else (PROJECTION,)
     name = next((name for name in names if name in files.tensor_files), None)
     if name is None:
         message = f"{files.folder} holds no tensor {names[0]}, from which the score is read"
         raise ModelFileError(message)
-    row = _rows(files.tensor_files[name], name, positive)
-    return row if negative is None else row - _rows(files.tensor_files[name], name, negative)
+    row = _row(files, name, positive)
+    return row if negative is None else row - _row(files, name, negative)
 
 
 def _converted_row(files: CheckpointFiles) -> torch.Tensor:
@@ -96,20 +100,46 @@ def _converted_row(files: CheckpointFiles) -> torch.Tensor:
             "the original checkpoint, or convert it again"
         )
         raise ModelFileError(message)
-    with safe_open(files.tensor_files[SCORE], "pt") as tensors:
+    with _opened(files.tensor_files[SCORE]) as tensors:
         weight: torch.Tensor = tensors.get_tensor(SCORE)
-    if weight.shape[0] != 1:
-        message = f"{files.folder} has {weight.shape[0]} labels; a reranker has one"
+    hidden = files.config.get("hidden_size")
+    if weight.dim() != 2 or weight.shape[0] != 1 or weight.shape[1] != hidden:
+        message = (
+            f"{SCORE} in {files.folder} has shape {tuple(weight.shape)}; a reranker has one "
+            f"label, (1, {hidden})"
+        )
         raise UnsupportedModelError(message)
-    return weight[0].float()
+    return _finite(files, SCORE, weight[0].float())
 
 
-def _rows(path: Path, name: str, index: int) -> torch.Tensor:
-    """Read one row of a tensor without reading the rest."""
-    with safe_open(path, "pt") as tensors:
+def _row(files: CheckpointFiles, name: str, index: int) -> torch.Tensor:
+    """Read one row of a tensor, in float32, without reading the rest."""
+    path = files.tensor_files[name]
+    with _opened(path) as tensors:
         rows = tensors.get_slice(name)
-        if index >= rows.get_shape()[0]:
-            message = f"{path} has {rows.get_shape()[0]} rows in {name}; the tokenizer has more"
+        shape, hidden = tuple(rows.get_shape()), files.config.get("hidden_size")
+        if len(shape) != 2 or shape[0] <= index or shape[1] != hidden:
+            message = (
+                f"{name} in {path} has shape {shape}, but token {index} of the tokenizer needs a "
+                f"row there, {hidden} wide; fetch the whole model again"
+            )
             raise ModelFileError(message)
         row: torch.Tensor = rows[index : index + 1][0]
-    return row.float()
+    return _finite(files, name, row.float())
+
+
+def _finite(files: CheckpointFiles, name: str, row: torch.Tensor) -> torch.Tensor:
+    if not torch.isfinite(row).all():
+        message = f"tensor {name} of {files.folder} holds NaN or infinity; the file is damaged"
+        raise ModelFileError(message)
+    return row
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    try:
+        with safe_open(path, "pt") as tensors:
+            yield tensors
+    except SafetensorError as error:
+        message = f"{path} is not a sound safetensors file ({error}); fetch it again"
+        raise ModelFileError(message) from error

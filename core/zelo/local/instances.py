@@ -66,8 +66,8 @@ class Instance:
             if self._users > 0:
                 return
             _registry.instances.pop(self._key, None)
-        self.tokenizing.shutdown(wait=False, cancel_futures=True)
         self.engine.close()
+        self.tokenizing.shutdown()  # what is left to encode is refused by the closed engine
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()

@@ -5,11 +5,12 @@ overlaps with another's forward pass. Blocking and awaiting callers share this o
 """
 
 import asyncio
+import contextlib
 import math
 import threading
 import weakref
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -55,7 +56,7 @@ class LocalScorer:
     ) -> list[list[Scored]]:
         """Score without blocking the event loop, not even while the model loads."""
         if self._instance is None:
-            await asyncio.to_thread(self.warmup)
+            await asyncio.to_thread(self._acquire)
         work = self._submit(requests, progress)
         try:
             found = [await asyncio.wrap_future(future) for future in work.futures]
@@ -66,7 +67,6 @@ class LocalScorer:
 
     def warmup(self) -> None:
         """Load the model and send one pair through it."""
-        self._acquire()
         self.score([ScoreRequest("warm-up", ("warm-up",))])
 
     def stats(self) -> Stats:
@@ -107,8 +107,11 @@ class LocalScorer:
         instance = self._acquire()
         work = _Work(instance, self._limits(instance), self._options.strip, list(requests))
         report = _progress(requests, progress)
-        for i in range(len(requests)):
-            instance.tokenizing.submit(work.encode, i, report and report(i))
+        try:
+            for i in range(len(requests)):
+                instance.tokenizing.submit(work.encode, i, report and report(i))
+        except RuntimeError as error:  # the pool was shut down by a close() at this moment
+            raise ClosedError("the model was closed while the call was made") from error
         return work
 
     def _limits(self, instance: "Instance") -> Limits:
@@ -144,6 +147,8 @@ class _Work:
         if future.cancelled():
             return
         try:
+            if self.instance.engine.closed:
+                raise ClosedError("the model was closed before the call could be scored")
             query, documents = request.query, request.documents
             if self.strip:
                 query, documents = query.strip(), tuple(text.strip() for text in documents)
@@ -151,8 +156,8 @@ class _Work:
             encoded = encoder.encode(query, documents, request.instruction, self.limits)
             self.encoded[i] = encoded
             engine.submit(encoded.prefix, encoded.suffixes, future, report)
-        except BaseException as error:
-            if not future.cancelled():
+        except Exception as error:
+            with contextlib.suppress(InvalidStateError):  # cancelled in the meantime
                 future.set_exception(error)
 
     def cancel(self) -> None:
