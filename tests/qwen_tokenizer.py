@@ -6,6 +6,7 @@ the control tokens are those of Qwen3's tokenizer.json.
 
 import base64
 import importlib.util
+import itertools
 import json
 from pathlib import Path
 
@@ -83,7 +84,7 @@ def _last_merge(token: bytes, ranks: dict[bytes, int]) -> tuple[bytes, bytes]:
     """Merge the token's bytes as BPE does, and return the two parts that are left last."""
     parts = [bytes([byte]) for byte in token]
     while len(parts) > 2:
-        pairs = [ranks.get(a + b, len(ranks)) for a, b in zip(parts, parts[1:], strict=False)]
+        pairs = [ranks.get(a + b, len(ranks)) for a, b in itertools.pairwise(parts)]
         at = min(range(len(pairs)), key=pairs.__getitem__)
         parts[at : at + 2] = [parts[at] + parts[at + 1]]
     return parts[0], parts[1]

@@ -32,7 +32,9 @@ SCRIPTS = (
 )
 
 WHITE = st.sampled_from(["\n", "\n\n", "  \n", "\r\n", "\t", " ", "   ", "\u3000", "\u00a0"])
-ODD = st.sampled_from(["e\u0301", "\U0001f600", "\U0001f1e9\U0001f1ea", "\u200d", "'s", "12", "\x00"])
+ODD = st.sampled_from(
+    ["e\u0301", "\U0001f600", "\U0001f1e9\U0001f1ea", "\u200d", "'s", "12", "\x00"]
+)
 HONEST = (
     st.lists(st.one_of(WHITE, ODD, st.sampled_from(SCRIPTS), st.text(max_size=12)), max_size=8)
     .map("".join)
@@ -207,7 +209,9 @@ def test_query_that_does_not_fit(encoder):
 
 
 @settings(max_examples=50)
-@given(words=st.lists(st.sampled_from(["alpha", "β", "\n", "a1b2", "語"]), min_size=80, max_size=150))
+@given(
+    words=st.lists(st.sampled_from(["alpha", "β", "\n", "a1b2", "語"]), min_size=80, max_size=150)
+)
 def test_windows_cover_the_document(zerank, full, words):
     """Chunks of a long document are substrings that overlap and leave no word out."""
     document = " ".join(f"{word}{i}" for i, word in enumerate(words))

@@ -17,7 +17,9 @@ from zelo.scoring import Scored
 QUERY = "how is the water of the river"
 PROBABILITY, LOGIT = 1e-5, 1e-4  # what float32 owes, as the issue of exactness sets it
 
-WORDS = st.sampled_from("river water stone bridge cold read file open \n 川 été 12 ! The".split(" "))
+WORDS = st.sampled_from(
+    "river water stone bridge cold read file open \n 川 été 12 ! The".split(" ")
+)
 DOCUMENT = st.lists(WORDS, min_size=1, max_size=60).map(" ".join).filter(str.strip)
 DOCUMENTS = st.lists(DOCUMENT, min_size=1, max_size=12)
 
