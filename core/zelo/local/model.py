@@ -57,6 +57,8 @@ class _LastLayer(torch.nn.Module):
     def __init__(self, layer: torch.nn.Module) -> None:
         super().__init__()
         self.layer = layer
+        # the first releases of transformers 5 read it in the model's loop; always "full_attention"
+        self.attention_type = getattr(layer, "attention_type", None)
 
     def forward(
         self,
