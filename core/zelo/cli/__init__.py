@@ -1,0 +1,83 @@
+"""The command `zelo`. Importing it loads no model code, so that help comes at once.
+
+Exit codes: 0 done; 1 the input's content, the model or the scoring failed; 2 the command was
+called wrongly; 130 interrupted; 141 the reader of the output went away, as for any pipe.
+"""
+
+import sys
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+import zelo
+from zelo.cli.bench import EPILOG as BENCH_EXAMPLES
+from zelo.cli.bench import bench
+from zelo.cli.demo import EPILOG as DEMO_EXAMPLES
+from zelo.cli.demo import demo
+from zelo.cli.render import note, silence_stdout
+from zelo.cli.rerank import EPILOG as RERANK_EXAMPLES
+from zelo.cli.rerank import rerank
+from zelo.errors import ZeloError
+
+__all__ = ["app", "main"]
+
+INTERRUPTED = 130  # 128 + SIGINT, what a shell reports
+PIPE_CLOSED = 141  # 128 + SIGPIPE, what a shell reports for `seq 1000000 | head -1`
+
+
+class _Commands(TyperGroup):
+    """Turns what a subcommand raises into one line on stderr and an exit code."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the subcommand."""
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+        except ZeloError as error:
+            note(f"error: {error}")
+            raise typer.Exit(1) from error
+        except KeyboardInterrupt as interrupt:
+            raise typer.Exit(INTERRUPTED) from interrupt
+        except BrokenPipeError as error:
+            silence_stdout()
+            raise typer.Exit(PIPE_CLOSED) from error
+        return result
+
+
+app = typer.Typer(
+    name="zelo",
+    cls=_Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Try it: zelo demo",
+)
+app.command(epilog=RERANK_EXAMPLES)(rerank)
+app.command(epilog=DEMO_EXAMPLES)(demo)
+app.command(epilog=BENCH_EXAMPLES)(bench)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"zelo {zelo.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def zelo_command(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Show the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Rank documents by how well they answer a query, with ZeroEntropy's zerank rerankers."""
+
+
+def main() -> None:
+    """Run the command line of this process."""
+    app(prog_name="zelo")

@@ -1,0 +1,217 @@
+"""Reads candidates for the command line: JSON Lines, plain text, CSV. Knows nothing of scores.
+
+Every line of the input becomes a document, is named as bad, or is named as blank; none is lost.
+A line is what ends in a newline. In text each is one document; a CSV row may span several.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import PurePath
+from typing import Any
+
+from zelo.cli.rows import BadLine, Row, csv_rows, jsonl_rows, text_rows
+from zelo.errors import InputError
+
+__all__ = ["ID_FIELDS", "TEXT_FIELDS", "Document", "Fields", "Format", "Reading", "read"]
+
+TEXT_FIELDS = ("text", "content", "contents", "document", "page_content", "passage", "body")
+"""Where a document's text is looked for, unless the field is named; the first in use counts."""
+
+ID_FIELDS = ("_id", "id", "doc_id", "docid")
+"""Where a document's id is looked for, unless the field is named. It may be missing."""
+
+SUFFIXES = {".jsonl": "jsonl", ".ndjson": "jsonl", ".txt": "txt", ".text": "txt", ".csv": "csv"}
+BAD_LINES_EXPLAINED = 20  # beyond these only their numbers are told
+SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+class Format(StrEnum):
+    """How candidates are written."""
+
+    JSONL = "jsonl"
+    TXT = "txt"
+    CSV = "csv"
+
+    @classmethod
+    def of_name(cls, name: str) -> "Format":
+        """Tell the format by a file's suffix.
+
+        Raises:
+            InputError: the suffix is none of .jsonl, .ndjson, .txt, .text, .csv.
+        """
+        suffix = PurePath(name).suffix.lower()
+        if suffix in SUFFIXES:
+            return cls(SUFFIXES[suffix])
+        message = f"{name}: the name does not tell the format; add --format jsonl, txt or csv"
+        if suffix == ".json":
+            message = (
+                f"{name}: candidates are JSON Lines, one object per line; if the file is that, "
+                "add --format jsonl, and if it is one array, write `jq -c '.[]'` of it to a .jsonl"
+            )
+        raise InputError(message)
+
+    @classmethod
+    def of_content(cls, content: bytes) -> "Format":
+        """Tell JSON Lines, whose first character is a brace, from text. CSV is never guessed."""
+        start = content.removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
+        return cls.JSONL if start == b"{" else cls.TXT
+
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """Which fields of a record to read; None means to look for the usual names."""
+
+    text: str | None = None
+    id: str | None = None
+    title: str | None = None
+    """Its text, where it has one, goes on a line before the document's; read only if named."""
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One candidate, and where it came from."""
+
+    text: str
+    """What is scored: the text field, behind the title if one was asked for. May be empty."""
+    line: int
+    """Line of the input where it begins, from 1."""
+    id: str | None = None
+    record: dict[str, Any] | None = None
+    """The JSON object or CSV row as it was read; None for plain text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What an input held, line by line."""
+
+    documents: tuple[Document, ...]
+    bad: tuple[BadLine, ...] = ()
+    """Lines that are no document, with the reason."""
+    blank: tuple[int, ...] = ()
+    """Numbers of the lines that hold nothing, which are not documents."""
+
+    def complaint(self) -> str:
+        """Name every bad line: the first with their reasons, the others by number."""
+        told = [f"  {bad.place}: {bad.reason}" for bad in self.bad[:BAD_LINES_EXPLAINED]]
+        if others := self.bad[BAD_LINES_EXPLAINED:]:
+            told.append(f"  and lines {_ranges(bad.line for bad in others)}")
+        return "\n".join(told)
+
+
+def read(content: bytes, name: str, form: Format, fields: Fields | None = None) -> Reading:
+    """Read candidates from a file's content; `name` is what errors call it.
+
+    Bad lines are returned, not raised: the caller decides what they mean.
+
+    Raises:
+        InputError: no line can be read at all: UTF-16, a CSV header that is not one, or fields
+            that no record has.
+    """
+    fields = fields or Fields()
+    if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        message = f"{name}: this is UTF-16; make it UTF-8: iconv -f utf-16 -t utf-8"
+        raise InputError(message)
+    content = content.removeprefix(b"\xef\xbb\xbf")
+    bad: list[BadLine] = []
+    blank: list[int] = []
+    if form is Format.TXT:
+        rows = text_rows(content, bad, blank)
+        return Reading(tuple(Document(text, line) for line, text in rows), tuple(bad), tuple(blank))
+    parse = jsonl_rows if form is Format.JSONL else csv_rows
+    records = list(parse(content, name, bad, blank))
+    documents = _documents(records, name, fields, bad) if records else ()
+    return Reading(documents, tuple(sorted(bad)), tuple(blank))
+
+
+def _documents(
+    rows: list[Row], name: str, fields: Fields, bad: list[BadLine]
+) -> tuple[Document, ...]:
+    """Turn records into documents. Records whose fields do not serve are added to `bad`."""
+    text_field = _field(rows, name, "text", fields.text, TEXT_FIELDS)
+    id_field = _field(rows, name, "id", fields.id, ID_FIELDS)
+    _field(rows, name, "title", fields.title, ())
+    documents = []
+    for line, record in rows:
+        try:
+            text = _text(record, text_field or "")
+            if fields.title is not None and record.get(fields.title) is not None:
+                title = _text(record, fields.title)
+                text = f"{title}\n{text}" if title.strip() else text
+            doc_id = _id(record, id_field, required=fields.id is not None)
+        except ValueError as error:
+            bad.append(BadLine(line, str(error)))
+        else:
+            documents.append(Document(text, line, doc_id, record))
+    return tuple(documents)
+
+
+def _field(
+    rows: list[Row], name: str, role: str, named: str | None, usual: tuple[str, ...]
+) -> str | None:
+    """Return the field to read: the named one, or the first usual one of the first record with one.
+
+    One field for the whole input, so that a document is never half of what its neighbours are.
+    """
+    if named is not None:
+        if any(named in record for _, record in rows):
+            return named
+        wanted = f"no record has a field {named!r}"
+    else:
+        for _, record in rows:
+            for field in usual:
+                if field in record:
+                    return field
+        if role != "text":
+            return None
+        wanted = f"no record has one of the fields {', '.join(usual)}"
+    found = list(dict.fromkeys(field for _, record in rows for field in record))
+    shown = ", ".join(map(repr, found[:20])) + (", ..." if len(found) > 20 else "")
+    message = f"{name}: {wanted}; found {shown or 'none at all'}. Name one with --{role}-field"
+    raise InputError(message)
+
+
+def _text(record: dict[str, Any], field: str) -> str:
+    if field not in record:
+        raise ValueError(f"has no field {field!r}")
+    value = record[field]
+    if not isinstance(value, str):
+        raise ValueError(f"field {field!r} is {_kind(value)}, not a string")
+    if found := SURROGATE.search(value):
+        raise ValueError(f"field {field!r} holds half a character, \\u{ord(found.group()):04x}")
+    return value
+
+
+def _id(record: dict[str, Any], field: str | None, required: bool) -> str | None:
+    """Return the id as a string. A found field may hold anything; a named one must hold an id."""
+    value = record.get(field) if field is not None else None
+    if isinstance(value, str | int) and not isinstance(value, bool):
+        return str(value)
+    if required and field is not None:
+        if field not in record:
+            raise ValueError(f"has no field {field!r}")
+        raise ValueError(f"field {field!r} is {_kind(value)}, not a string or whole number")
+    return None
+
+
+def _kind(value: object) -> str:
+    """Name a JSON value's kind as JSON does."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, str):
+        return "a string"
+    if isinstance(value, dict):
+        return "an object"
+    return "an array" if isinstance(value, list) else "a number"
+
+
+def _ranges(numbers: Iterable[int]) -> str:
+    """Write 3, 4, 5, 9 as "3-5, 9"."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][1] + 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in runs)

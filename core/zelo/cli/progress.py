@@ -1,0 +1,50 @@
+"""Progress on stderr, for people only: nothing is shown unless stderr is a terminal."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from zelo.cli.render import errors_to, printable
+from zelo.scoring import Progress as Report
+
+__all__ = ["scoring", "working"]
+
+
+@contextmanager
+def working(what: str) -> Iterator[None]:
+    """Show a spinner until the block ends."""
+    console = errors_to()
+    if not console.is_terminal:
+        yield
+        return
+    with console.status(printable(what), spinner="dots"):
+        yield
+
+
+@contextmanager
+def scoring(loading: str | None) -> Iterator[Report | None]:
+    """Show a bar from the first report on, and until then a spinner, if `loading` names a model.
+
+    A model that may have to be downloaded shows the download's own bars instead of the spinner.
+    """
+    console = errors_to()
+    if not console.is_terminal:
+        yield None
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("scoring", total=None, visible=False)
+        spinner = bar.add_task(f"loading {printable(loading)}", total=None) if loading else None
+
+        def report(done: int, total: int) -> None:
+            if spinner is not None:
+                bar.update(spinner, visible=False)
+            bar.update(task, completed=done, total=total, visible=True)
+
+        yield report

@@ -1,0 +1,114 @@
+"""What the screen gets: consoles, untrusted text made harmless, JSON lines, notes to the user.
+
+Documents come from anywhere, so their text reaches a terminal only through `printable`, and rich
+only as `Text`, which reads no markup.
+"""
+
+import io
+import json
+import os
+import re
+import sys
+import unicodedata
+from typing import Any, NoReturn
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+__all__ = [
+    "Screen",
+    "errors_to",
+    "json_line",
+    "note",
+    "one_line",
+    "out",
+    "printable",
+    "silence_stdout",
+    "symbols",
+]
+
+LONGEST_LINE = 2_000  # characters; more than any terminal is wide
+JOINERS = "\u200c\u200d"  # invisible, but Persian, Hindi and emoji are misspelt without them
+NOT_FOR_TERMINALS = re.compile("[\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
+
+
+class Screen(Console):
+    """A console that reports a closed pipe as BrokenPipeError, as a plain write does."""
+
+    def on_broken_pipe(self) -> NoReturn:
+        """Leave the decision to the command, which knows the exit code."""
+        raise BrokenPipeError
+
+
+def out() -> Screen:
+    """Return the console for results: stdout as it is now."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # what its encoding lacks is spelt out
+        sys.stdout.reconfigure(errors="backslashreplace")
+    return Screen(file=sys.stdout, highlight=False, emoji=False, markup=False)
+
+
+def errors_to() -> Screen:
+    """Return the console for notes and progress: stderr as it is now."""
+    return Screen(file=sys.stderr, highlight=False, emoji=False, markup=False)
+
+
+def note(message: str) -> None:
+    """Tell the user something on stderr, line by line with control characters made visible."""
+    lines = [printable(line) for line in f"zelo: {message}".split("\n")]
+    typer.echo("\n".join(lines), err=True)
+
+
+def printable(text: str) -> str:
+    r"""Return a text that cannot steer a terminal: control characters become \x1b, \u202e, ...
+
+    So do characters that turn the direction of what follows, and halves of characters.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(map(_shown, text))
+
+
+def one_line(text: str, style: str = "", *, mark: str = "") -> Text:
+    """Return a text as one line, to be cut where the table's cell ends, behind a coloured mark."""
+    head = text[: 2 * LONGEST_LINE]  # documents may be megabytes
+    line = printable(" ".join(head.split()))
+    cut = len(line) > LONGEST_LINE or len(text) > len(head)
+    shown = line[:LONGEST_LINE] + ("…" if cut else "")
+    parts = [(f"{mark} ", "yellow")] if mark else []
+    return Text.assemble(*parts, (shown, style), no_wrap=True, overflow="ellipsis")
+
+
+def json_line(value: dict[str, Any]) -> None:
+    """Write one object as one line of JSON in UTF-8, whatever the locale, safe for terminals.
+
+    Raises:
+        ValueError: a number is NaN or infinite, which JSON cannot say.
+    """
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    # json.dumps escapes what lies below the space; all of these stand inside strings.
+    text = NOT_FOR_TERMINALS.sub(lambda found: f"\\u{ord(found.group()):04x}", text)
+    typer.echo(text.encode())
+
+
+def symbols(console: Console) -> bool:
+    """Whether the console can show arrows and the like."""
+    return console.encoding.startswith("utf")
+
+
+def silence_stdout() -> None:
+    """Let what is still buffered for a closed pipe go nowhere, rather than fail at exit."""
+    try:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (OSError, ValueError):  # a stdout without a file behind it has nothing to fail
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")
+
+
+def _shown(character: str) -> str:
+    category = unicodedata.category(character)
+    if category not in ("Cc", "Cf", "Cs") or character in JOINERS:
+        return character
+    code = ord(character)
+    if code < 0x100:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
