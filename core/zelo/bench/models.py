@@ -1,0 +1,179 @@
+"""Random Qwen3 rerankers of known shapes, saved so that every side of a comparison loads them.
+
+Speed does not depend on what weights hold, so a random model of the true shape stands for a real
+one. The folder is in the sentence-transformers form, which both zelo and CrossEncoder read.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer
+from transformers import Qwen3Config, Qwen3ForCausalLM
+
+from zelo.bench.peers import quiet
+from zelo.catalog import resolve
+from zelo.errors import InputError, ModelFileError
+
+__all__ = ["SHAPES", "Shape", "read_tokenizer", "shape_named", "write_random_model"]
+
+SEED = 0
+ANSWER = "Yes"
+END_OF_TEXT = "<|endoftext|>"
+CONTEXT = 40_960  # tokens, as in Qwen3's config.json
+
+CHAT_TEMPLATE = (
+    "{%- for message in messages %}"
+    "{%- set role = {'query': 'system', 'document': 'user'}.get(message.role, message.role) %}"
+    "{{- '<|im_start|>' + role + '\n' + message.content + '<|im_end|>\n' }}"
+    "{%- endfor %}"
+    "{%- if add_generation_prompt %}{{- '<|im_start|>assistant\n' }}{%- endif %}"
+)
+"""zerank's frame, with the roles that CrossEncoder gives to the two texts of a pair."""
+
+SENTENCE_TRANSFORMERS = {
+    "modules.json": [
+        {
+            "idx": 0,
+            "name": "0",
+            "path": "",
+            "type": "sentence_transformers.base.modules.transformer.Transformer",
+        },
+        {
+            "idx": 1,
+            "name": "1",
+            "path": "1_LogitScore",
+            "type": "sentence_transformers.cross_encoder.modules.logit_score.LogitScore",
+        },
+    ],
+    "sentence_bert_config.json": {
+        "transformer_task": "text-generation",
+        "modality_config": {
+            "text": {"method": "forward", "method_output_name": "logits"},
+            "message": {"method": "forward", "method_output_name": "logits", "format": "flat"},
+        },
+        "module_output_name": "causal_logits",
+        "processing_kwargs": {"chat_template": {"add_generation_prompt": True}},
+    },
+    "config_sentence_transformers.json": {
+        "activation_fn": "torch.nn.modules.linear.Identity",
+        "default_prompt_name": None,
+        "model_type": "CrossEncoder",
+        "prompts": {},
+    },
+    "tokenizer_config.json": {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "eos_token": "<|im_end|>",
+        "pad_token": END_OF_TEXT,
+        "model_input_names": ["input_ids", "attention_mask"],
+        "model_max_length": CONTEXT,
+        "clean_up_tokenization_spaces": False,
+    },
+}
+"""The files by which sentence-transformers knows a reranker that answers with one token."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """The sizes of a Qwen3 model with tied embeddings."""
+
+    name: str
+    layers: int
+    hidden: int
+    intermediate: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    vocabulary: int = 151_936
+    """Embedding rows; Qwen3's own number, whatever tokenizer the texts go through."""
+
+
+SHAPES = {
+    shape.name: shape
+    for shape in (
+        # name, layers, hidden, intermediate, heads, kv_heads, head_dim
+        Shape("cpu-small", 4, 512, 1_536, 8, 4, 64),
+    )
+}
+"""The shapes that can be asked for by name. A further one is a row here."""
+
+
+def shape_named(name: str) -> Shape:
+    """Return a shape by name, or raise an InputError that lists them."""
+    if name not in SHAPES:
+        raise InputError(f"unknown shape {name!r}; shapes are {', '.join(sorted(SHAPES))}")
+    return SHAPES[name]
+
+
+def read_tokenizer(folder: Path | None = None) -> str:
+    """Return the text of a folder's tokenizer.json; without a folder, of the packaged zelo-nano.
+
+    Raises:
+        InputError: there is no such file.
+        ModelFileError: it is not a tokenizer, or lacks a token that zerank's frame needs.
+    """
+    path = (folder or resolve("zelo-nano").folder or Path()) / "tokenizer.json"
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        message = f"{path} cannot be read ({error.strerror}); name a folder that holds one"
+        raise InputError(message) from error
+    try:
+        tokenizer = Tokenizer.from_str(text)
+    except Exception as error:  # tokenizers raises bare Exception on bad JSON
+        raise ModelFileError(f"{path} is not a tokenizer ({error})") from error
+    needed = (ANSWER, END_OF_TEXT, "<|im_start|>", "<|im_end|>")
+    absent = [token for token in needed if tokenizer.token_to_id(token) is None]
+    if absent:
+        message = f"{path} has no token {', '.join(absent)}; use the tokenizer of a Qwen3 model"
+        raise ModelFileError(message)
+    return text
+
+
+def write_random_model(
+    folder: Path, shape: Shape, tokenizer_json: str, dtype: torch.dtype = torch.float32
+) -> None:
+    """Fill an empty folder with a random zerank of this shape, the same at every call.
+
+    Raises:
+        InputError: the tokenizer has more tokens than the shape has rows.
+    """
+    tokenizer = Tokenizer.from_str(tokenizer_json)
+    if tokenizer.get_vocab_size() > shape.vocabulary:
+        message = (
+            f"the tokenizer has {tokenizer.get_vocab_size()} tokens, and shape {shape.name!r} "
+            f"only {shape.vocabulary} rows for them"
+        )
+        raise InputError(message)
+    with torch.random.fork_rng(devices=[]):  # the caller's random numbers stay as they were
+        torch.manual_seed(SEED)
+        model: Any = Qwen3ForCausalLM(_config(shape, tokenizer))
+    with quiet():
+        model.to(dtype).save_pretrained(folder)
+    (folder / "tokenizer.json").write_text(tokenizer_json, encoding="utf-8")
+    (folder / "chat_template.jinja").write_text(CHAT_TEMPLATE, encoding="utf-8")
+    (folder / "1_LogitScore").mkdir()
+    answer = {"true_token_id": tokenizer.token_to_id(ANSWER), "false_token_id": None}
+    for name, content in (SENTENCE_TRANSFORMERS | {"1_LogitScore/config.json": answer}).items():
+        (folder / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def _config(shape: Shape, tokenizer: Tokenizer) -> Qwen3Config:
+    return Qwen3Config(
+        vocab_size=shape.vocabulary,
+        hidden_size=shape.hidden,
+        intermediate_size=shape.intermediate,
+        num_hidden_layers=shape.layers,
+        num_attention_heads=shape.heads,
+        num_key_value_heads=shape.kv_heads,
+        head_dim=shape.head_dim,
+        max_position_embeddings=CONTEXT,
+        rope_parameters={"rope_type": "default", "rope_theta": 1e6},
+        rms_norm_eps=1e-6,
+        tie_word_embeddings=True,
+        bos_token_id=None,
+        eos_token_id=tokenizer.token_to_id("<|im_end|>"),
+        pad_token_id=tokenizer.token_to_id(END_OF_TEXT),
+    )
