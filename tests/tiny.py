@@ -33,7 +33,7 @@ PARAGRAPHS = (
     "relevant passages that answer the query.\n<Instruct>: \n<Query>: \n<Document>: \n\n",
     "Der Fluss fließt über die Ebene; les ponts étaient vieux et très beaux. ¿Dónde está el río?\n",
     "川の水は冷たい。 河水很冷。 Вода в реке холодная. الماء بارد. המים קרים. नदी का पानी ठंडा है।\n",
-    "1 2 3 4 5 6 7 8 9 0 10 2024 3.14 \U0001f600 \U0001f30a 👩‍🔬 \t\t\r\n \n  \n   x = [1, 2]; y = {}\n",
+    "1 2 3 4 5 6 7 8 9 0 10 2024 3.14 \U0001f600 \U0001f30a \t\t\r\n \n  \n   x = [1, 2]; y = {}\n",
 )
 
 ZERANK_TEMPLATE = (
@@ -162,9 +162,7 @@ def _weights() -> dict[str, torch.Tensor]:
     for layer in range(2):
         at = f"model.layers.{layer}"
         norms |= {f"{at}.self_attn.{name}_norm.weight": 16 for name in "qk"}
-        norms |= {
-            f"{at}.{name}_layernorm.weight": hidden for name in ("input", "post_attention")
-        }
+        norms |= {f"{at}.{name}_layernorm.weight": hidden for name in ("input", "post_attention")}
     weights = {
         name: torch.randn(shape, generator=generator) * 1.5 / shape[1] ** 0.5
         for name, shape in shapes.items()

@@ -5,6 +5,7 @@ repository names redirect on the hub; here they lead to the new one directly.
 """
 
 import difflib
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,8 @@ __all__ = ["ModelSource", "resolve"]
 PACKAGED = Path(__file__).parent / "models"
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
-HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+NAME = r"[A-Za-z0-9](?:[\w.-]{0,94}\w)?"
+HUB_ID = re.compile(rf"(?!.*(?:--|\.\.|\.git$)){NAME}/{NAME}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,17 +94,18 @@ def resolve(model: str, revision: str | None = None) -> ModelSource:
 
 
 def _folder(model: str) -> ModelSource | None:
-    path = Path(model).expanduser()
-    return ModelSource(model, folder=path.resolve()) if path.is_dir() else None
+    path = os.path.expanduser(model)  # pathlib's raises where there is no such user
+    return ModelSource(model, folder=Path(path).resolve()) if os.path.isdir(path) else None
 
 
 def _hub_id(model: str) -> ModelSource | None:
-    return ModelSource(model, repo_id=model) if HUB_ID.fullmatch(model) else None
+    if not HUB_ID.fullmatch(model) or os.path.isfile(model):
+        return None
+    return ModelSource(model, repo_id=model)
 
 
 def _unknown(model: str) -> str:
-    path = Path(model).expanduser()
-    if path.exists():
+    if os.path.isfile(os.path.expanduser(model)):
         return f"{model!r} is a file; give the folder that holds config.json"
     known = sorted(ALIASES)
     close = difflib.get_close_matches(model.lower(), known, n=1)

@@ -14,7 +14,7 @@ from zelo.errors import MissingExtraError, ScoringError
 __all__ = ["EPILOG", "bench"]
 
 EPILOG = """
-[bold]Examples[/bold]
+**Examples**
 
 zelo bench
 

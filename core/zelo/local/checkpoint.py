@@ -22,6 +22,13 @@ SUPPORTED = (
 )
 
 
+_UNREADABLE = (
+    *(ValueError, TypeError, KeyError, AttributeError),
+    *(OverflowError, RecursionError),  # infinite offsets, deep nesting
+)
+"""What JSON that is not as it should be raises, on its way into our values."""
+
+
 @dataclass(frozen=True)
 class CheckpointFiles:
     """A folder whose files are all there and whole; what they mean is not yet known."""
@@ -42,7 +49,7 @@ class CheckpointFiles:
         try:
             vocabulary = json.loads(self.tokenizer_json)["model"]["vocab"]
             return {str(token): int(token_id) for token, token_id in vocabulary.items()}
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except _UNREADABLE as error:
             message = f"{self.folder / 'tokenizer.json'} holds no vocabulary; fetch the file again"
             raise ModelFileError(message) from error
 
@@ -144,12 +151,6 @@ def _pickle_hint(folder: Path) -> str:
     if not pickles:
         return ""
     return f". {pickles[0]} is a pickle, which can run code and is not read: convert it first"
-
-
-_UNREADABLE = (
-    *(ValueError, TypeError, KeyError, AttributeError),
-    *(OverflowError, RecursionError),  # infinite offsets, deep nesting
-)
 
 
 def _tensor_names(path: Path) -> list[str]:

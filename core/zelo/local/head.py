@@ -82,7 +82,7 @@ def _divisor(row: torch.Tensor, source: torch.Tensor, family: Family) -> float |
 
 def _vocabulary_row(files: CheckpointFiles, positive: int, negative: int | None) -> torch.Tensor:
     """Return the positive token's output row, minus the negative one's, in float32."""
-    names = EMBEDDINGS
+    names: tuple[str, ...] = EMBEDDINGS
     if not files.config.get("tie_word_embeddings"):
         names = (PROJECTION, *EMBEDDINGS) if SCORE in files.tensor_files else (PROJECTION,)
     name = next((name for name in names if name in files.tensor_files), None)

@@ -14,10 +14,11 @@ from zelo.errors import ModelError, ModelFileError, UnknownModelError
 
 __all__ = ["fetch"]
 
+SCORE_CONFIG = "*LogitScore/config.json"
 FILES = [
     "config.json",
     "modules.json",
-    "*LogitScore/config.json",
+    SCORE_CONFIG,
     "tokenizer.json",
     "model*.safetensors",
     "model.safetensors.index.json",
@@ -42,19 +43,46 @@ def fetch(repo_id: str, revision: str | None, cache_dir: Path | None, offline: b
         return _snapshot(repo_id, revision, cache_dir, offline)
     except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError) as error:
         raise UnknownModelError(_not_found(repo_id, revision, error)) from error
-    except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled) as error:
-        message = (
-            f"{repo_id} at {revision or 'its default branch'} is not in the local cache, and the "
-            "hub was not to be asked or did not answer; fetch it once while online, or give a "
-            "local folder as the model"
-        )
-        raise ModelFileError(message) from error
     except Exception as error:  # the HTTP library under huggingface_hub differs by version
-        message = (
-            f"fetching {repo_id} broke off ({type(error).__name__}); run the same again, "
-            "what has arrived is kept"
-        )
+        if _status(error) in (401, 403):
+            message = (
+                f"the hub refused {repo_id} ({_status(error)}); log in with `hf auth login`, or "
+                "check that the token in use may read it"
+            )
+            raise UnknownModelError(message) from error
+        if isinstance(error, errors.LocalEntryNotFoundError | errors.OfflineModeIsEnabled):
+            message = (
+                f"{repo_id} at {revision or 'its default branch'} is not in the local cache"
+                f"{_gap(error)}, and the hub was not to be asked or did not answer; fetch it once "
+                "while online, or give a local folder as the model"
+            )
+        else:
+            message = (
+                f"fetching {repo_id} broke off ({type(error).__name__}); run the same again, "
+                "files that have arrived whole are kept, or give a local folder as the model"
+            )
         raise ModelFileError(message) from error
+
+
+def _status(error: BaseException | None) -> int | None:
+    """Return the HTTP status at the root of an error, if there is one."""
+    response = getattr(error, "response", None)
+    if error is None or response is not None:
+        return getattr(response, "status_code", None)
+    return _status(error.__cause__)
+
+
+def _gap(error: Exception) -> str:
+    """Name the file that a partial copy in the cache lacks, where there is a copy."""
+    from zelo.local.checkpoint import read_checkpoint_files
+
+    partial = getattr(error, "snapshot_path", None)
+    try:
+        if partial:
+            read_checkpoint_files(Path(partial))
+    except ModelError as fault:
+        return f" as a whole ({fault})"
+    return " as a whole" if partial else ""
 
 
 def _cached(repo_id: str, revision: str, cache_dir: Path | None) -> Path | None:
@@ -64,6 +92,8 @@ def _cached(repo_id: str, revision: str, cache_dir: Path | None) -> Path | None:
         folder = _snapshot(repo_id, revision, cache_dir, offline=True)
         read_checkpoint_files(folder)
     except (errors.LocalEntryNotFoundError, ModelError):
+        return None
+    if (folder / "modules.json").is_file() and not list(folder.glob(SCORE_CONFIG)):
         return None
     return folder
 

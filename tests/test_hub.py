@@ -1,0 +1,503 @@
+"""Fetching models, against a real server on the loopback interface that speaks the hub's API.
+
+Fetching happens in another process, because huggingface_hub reads its settings once, when it is
+imported. All that process writes, logs at DEBUG and tracebacks included, is searched for the
+token. There the client's waits between attempts are cut short, its chunks made small, and what it
+remembers from one fetch to the next forgotten; nothing else is changed.
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from loopback_hub import Hub, etag_of, serve
+
+TOKEN = "hf_CanaryCanaryCanaryCanary0123456789"  # noqa: S105 - a token of nobody
+REPO = "zeroentropy/zerank-2-reranker"
+CHUNK = 4096
+
+DRIVER = f"""
+import json, logging, sys, time, traceback
+from pathlib import Path
+
+logging.basicConfig(level=logging.DEBUG, stream=sys.stderr)
+wait = time.sleep
+time.sleep = lambda seconds: wait(min(seconds, 0.01))
+from huggingface_hub import constants
+constants.DOWNLOAD_CHUNK_SIZE = {CHUNK}
+for name in ("huggingface_hub", "httpx", "httpx2", "httpcore", "httpcore2", "zelo"):
+    logging.getLogger(name).setLevel(logging.DEBUG)
+from zelo import Reranker
+from zelo.catalog import resolve
+from zelo.local import hub
+from zelo.local.checkpoint import inspect_checkpoint
+try:  # what a process remembers of files on disk
+    from huggingface_hub._tree_cache import _IN_MEMORY_TREE_CACHE as remembered
+except ImportError:
+    remembered = {{}}
+
+def run(how, model, revision, cache, offline, family):
+    if how == "rerank":
+        reranker = Reranker(
+            model, revision=revision, cache_dir=cache, family=family, local_files_only=offline,
+            device="cpu", dtype="float32",
+        )
+        before = repr(reranker)
+        scores = reranker.score("the river", ["the sea", "a file"], scale="logit")
+        return {{"before": before, "after": repr(reranker), "scores": scores}}
+    source = resolve(model, revision)
+    folder = hub.fetch(source.repo_id, source.revision, Path(cache), offline)
+    if how == "inspect":
+        inspect_checkpoint(folder, family or source.family)
+    return {{"folder": str(folder)}}
+
+for line in sys.stdin:
+    remembered.clear()
+    try:
+        found = run(**json.loads(line))
+    except BaseException as error:
+        traceback.print_exc()
+        found = {{"error": type(error).__name__, "message": str(error)}}
+    sys.stderr.flush()
+    print(json.dumps(found), flush=True)
+"""
+
+
+class Client:
+    """A process that fetches from a hub with the hub's own client library."""
+
+    def __init__(self, url: str, folder: Path, **environment: str) -> None:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
+        settings = {
+            "HF_ENDPOINT": url,
+            "HF_HOME": str(folder / "home"),
+            "HF_TOKEN": TOKEN,
+            "HF_HUB_DISABLE_TELEMETRY": "1",
+            "HF_HUB_DISABLE_XET": "1",
+            "HF_HUB_ETAG_TIMEOUT": "5",
+            "HF_DEBUG": "1",  # it logs every request as a curl command
+            "NO_PROXY": "127.0.0.1,localhost",
+            "no_proxy": "127.0.0.1,localhost",
+        }
+        self._log = (folder / "log").open("w+", encoding="utf-8")
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", DRIVER],
+            env=kept | settings | environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            text=True,
+        )
+
+    def run(self, job: dict[str, Any]) -> "Fetched":
+        """Run one job, and return what came of it with all that was written meanwhile."""
+        stdin, stdout = self._process.stdin, self._process.stdout
+        assert stdin
+        assert stdout
+        self._log.seek(0, os.SEEK_END)
+        start = self._log.tell()
+        stdin.write(json.dumps(job) + "\n")
+        stdin.flush()
+        found = stdout.readline()
+        self._log.seek(start)
+        output = self._log.read()
+        assert found, output
+        assert TOKEN not in found + output, "the token was written somewhere"
+        return Fetched(json.loads(found), output)
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.communicate(timeout=60)
+        self._log.close()
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Hub]:
+    """A hub for all tests of this file."""
+    with serve() as hub:
+        yield hub
+
+
+@pytest.fixture(scope="module")
+def client(server: Hub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    """A client of that hub, with the settings that most tests need."""
+    client = Client(server.url, tmp_path_factory.mktemp("client"))
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def hub(server: Hub) -> Hub:
+    """The hub, empty and in good health."""
+    server.reset()
+    return server
+
+
+@dataclass
+class Fetched:
+    """What a fetch in its own process gave, and all that it wrote."""
+
+    found: dict[str, Any]
+    output: str
+
+    @property
+    def folder(self) -> Path:
+        """The folder that was returned."""
+        assert "folder" in self.found, self.output
+        return Path(self.found["folder"])
+
+    def failed(self, error: str) -> str:
+        """Check the error's type and return its message."""
+        assert self.found.get("error") == error, self.output
+        return str(self.found["message"])
+
+
+@pytest.fixture
+def fetch(hub: Hub, client: Client, tmp_path: Path) -> Any:
+    """Return a function that fetches into a cache of the test's own.
+
+    `how` is "fetch", "inspect" (and read what was fetched) or "rerank". With settings from the
+    environment a new client is started.
+    """
+
+    def run(
+        model: str = REPO,
+        revision: str | None = None,
+        how: str = "fetch",
+        offline: bool = False,
+        family: str | None = None,
+        **environment: str,
+    ) -> Fetched:
+        job = {
+            "how": how,
+            "model": model,
+            "revision": revision,
+            "offline": offline,
+            "family": family,
+            "cache": str(tmp_path / "cache"),
+        }
+        if not environment:
+            return client.run(job)
+        other = Client(hub.url, tmp_path, **environment)
+        try:
+            return other.run(job)
+        finally:
+            other.close()
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def files(tiny_model: Path) -> dict[str, bytes]:
+    """A model as it lies on the hub: what scoring reads, and much that must never be fetched."""
+    names = [path for path in tiny_model.rglob("*") if path.is_file()]
+    model = {path.relative_to(tiny_model).as_posix(): path.read_bytes() for path in names}
+    return model | {
+        "pytorch_model.bin": b"pickle " * 4_000,
+        "modeling_zeranker.py": b"raise RuntimeError",
+        "1_LogitScore/module.py": b"raise RuntimeError",
+        "README.md": b"# a card",
+        "training_args.bin": b"pickle",
+        "onnx/model.onnx": b"onnx",
+        "openvino/model.safetensors": b"of another format",
+    }
+
+
+WANTED = {
+    "config.json",
+    "modules.json",
+    "1_LogitScore/config.json",
+    "tokenizer.json",
+    "model.safetensors",
+}
+
+
+def written(folder: Path) -> dict[str, bytes]:
+    """Return the files of a folder by name."""
+    paths = [path for path in folder.rglob("*") if path.is_file()]
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+
+
+def forget_listing(folder: Path) -> None:
+    """Remove the hub's list of files from the cache, where the library wrote one."""
+    for listing in (folder.parents[1] / "trees").glob("*.json"):
+        listing.unlink()
+
+
+def test_pinned_commit_is_fetched_and_nothing_needless(
+    hub: Hub, fetch: Any, files: dict[str, bytes]
+) -> None:
+    """A pinned commit is asked for by its id; no pickle, code or template is even requested."""
+    old = hub.add(REPO, files)
+    hub.add(REPO, files | {"config.json": b"{}"})  # main has moved on
+    done = fetch(revision=old)
+    assert written(done.folder) == {name: files[name] for name in WANTED}
+    assert done.folder.name == old
+    resolved = [r.path for r in hub.requests if "/resolve/" in r.path]
+    assert {path.partition(f"/resolve/{old}/")[2] for path in resolved} == WANTED
+    assert not [r for r in hub.requests if "main" in r.path]
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_whole_cached_commit_needs_no_request(
+    listed: bool, hub: Hub, fetch: Any, files: dict[str, bytes]
+) -> None:
+    """A commit that is whole in the cache is used without a word to the hub.
+
+    `listed`: whether the cache holds the hub's list of files, which older libraries do not write.
+    """
+    commit = hub.add(REPO, files)
+    first = fetch(revision=commit).folder
+    if not listed:
+        forget_listing(first)
+    hub.requests.clear()
+    assert fetch(revision=commit).folder == first
+    assert fetch(revision=commit, offline=True).folder == first
+    assert hub.requests == []
+
+
+@pytest.mark.parametrize(
+    "name", ["config.json", "tokenizer.json", "model.safetensors", "1_LogitScore/config.json"]
+)
+@pytest.mark.parametrize("listed", [True, False])
+def test_gap_in_the_cache_is_filled(
+    name: str, listed: bool, hub: Hub, fetch: Any, files: dict[str, bytes]
+) -> None:
+    """A cached commit that lacks a file is completed, with no other file fetched again.
+
+    `listed` as above.
+    """
+    commit = hub.add(REPO, files)
+    folder = fetch(revision=commit).folder
+    (folder / name).resolve().unlink()
+    (folder / name).unlink()
+    if not listed:
+        forget_listing(folder)
+    hub.requests.clear()
+    assert written(fetch(revision=commit).folder) == {n: files[n] for n in WANTED}
+    fetched = [r.path for r in hub.asked("GET") if r.sent and "/api/" not in r.path]
+    assert len(fetched) == 1
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "model.safetensors"])
+@pytest.mark.parametrize("listed", [True, False])
+def test_offline_names_what_is_missing(
+    name: str, listed: bool, hub: Hub, fetch: Any, files: dict[str, bytes]
+) -> None:
+    """local_files_only with a partial copy names the file, and asks nobody."""
+    commit = hub.add(REPO, files)
+    folder = fetch(revision=commit).folder
+    (folder / name).unlink()
+    if not listed:
+        forget_listing(folder)
+    hub.requests.clear()
+    how = "fetch" if listed else "inspect"  # without a list, the checkpoint's reader finds it
+    message = fetch(revision=commit, offline=True, how=how).failed("ModelFileError")
+    assert f"{name} is missing" in message
+    assert "fetch" in message
+    assert hub.requests == []
+
+
+@pytest.mark.parametrize("setting", [{}, {"HF_HUB_OFFLINE": "1"}])
+def test_offline_with_an_empty_cache(setting: dict[str, str], hub: Hub, fetch: Any) -> None:
+    """Offline without a copy says what is not there and what to do, and asks nobody."""
+    message = fetch(revision="0" * 40, offline=not setting, **setting).failed("ModelFileError")
+    assert f"{REPO} at {'0' * 40} is not in the local cache" in message
+    assert "fetch it once while online, or give a local folder" in message
+    assert hub.requests == []
+
+
+def test_old_name_is_followed(hub: Hub, fetch: Any, files: dict[str, bytes]) -> None:
+    """A repository that moved, answered with 307, is fetched from its new name."""
+    hub.moved["somebody/old-name"] = REPO
+    commit = hub.add(REPO, files)
+    done = fetch("somebody/old-name", commit)
+    assert written(done.folder) == {name: files[name] for name in WANTED}
+    assert hub.asked("GET", "/api/models/somebody/old-name/")
+    assert hub.asked("GET", f"/api/models/{REPO}/")
+
+
+def test_known_old_name_needs_no_redirect(hub: Hub, fetch: Any, files: dict[str, bytes]) -> None:
+    """The old names of the zerank models lead to the new ones without asking."""
+    commit = hub.add(REPO, files)
+    done = fetch("zeroentropy/zerank-2", commit, how="inspect")
+    assert done.folder.name == commit
+    assert not [r for r in hub.requests if "zerank-2/" in r.path]
+
+
+def test_default_branch_is_resolved_once_and_reported(
+    hub: Hub, fetch: Any, files: dict[str, bytes]
+) -> None:
+    """Without a revision, main is turned into a commit once, and that stands in the repr."""
+    commit = hub.add("somebody/reranker", files)
+    done = fetch("somebody/reranker", how="rerank")
+    assert done.found["before"] == "Reranker(somebody/reranker (not loaded))", done.output
+    assert f"somebody/reranker @ {commit} (float32 on cpu)" in done.found["after"]
+    assert len([r for r in hub.requests if r.path.endswith("/revision/main")]) == 1
+    assert {r.path.split("/")[4] for r in hub.requests if "/resolve/" in r.path} == {commit}
+
+
+def test_branch_given_by_name_is_reported_as_its_commit(
+    hub: Hub, fetch: Any, files: dict[str, bytes]
+) -> None:
+    """A branch or tag as revision= ends as a commit in the repr, too."""
+    hub.add("somebody/reranker", {"README.md": b""})
+    commit = hub.add("somebody/reranker", files, branch="v2")
+    done = fetch("somebody/reranker", "v2", how="rerank", family="zerank-2")
+    assert f"somebody/reranker @ {commit} (" in done.found["after"], done.output
+
+
+def test_broken_download_is_resumed(hub: Hub, fetch: Any, files: dict[str, bytes]) -> None:
+    """A download that breaks off goes on where it broke off: no byte is sent twice."""
+    commit = hub.add(REPO, files)
+    weights = files["model.safetensors"]
+    third = len(weights) // 3 // CHUNK * CHUNK
+    hub.broken_off[etag_of(weights)] = [third, third]
+    done = fetch(revision=commit)
+    assert (done.folder / "model.safetensors").read_bytes() == weights
+    pieces = hub.asked("GET", f"/cdn/{etag_of(weights)}")
+    assert [r.range for r in pieces] == [None, f"bytes={third}-", f"bytes={2 * third}-"]
+    assert sum(r.sent for r in pieces) == len(weights)
+
+
+def test_hub_that_goes_away_in_the_middle(hub: Hub, fetch: Any, files: dict[str, bytes]) -> None:
+    """A download that cannot go on is a typed error; the next run fetches only what is missing."""
+    commit = hub.add(REPO, files)
+    weights = files["model.safetensors"]
+    hub.broken_off[etag_of(weights)] = [len(weights) // 2 // CHUNK * CHUNK]
+    hub.failing = lambda request: 503 if request.range else None
+    message = fetch(revision=commit).failed("ModelFileError")
+    assert f"fetching {REPO} broke off" in message
+    assert "run the same again" in message
+    hub.failing = lambda request: None
+    arrived = {r.path for r in hub.asked("GET", "/resolve/") if r.sent}
+    hub.requests.clear()
+    done = fetch(revision=commit)
+    assert written(done.folder) == {name: files[name] for name in WANTED}
+    again = {r.path for r in hub.asked("GET", "/resolve/") if r.sent}
+    assert not arrived & again
+    assert len(hub.asked("GET", "/cdn/")) == 1
+
+
+def test_half_a_file_is_never_taken_for_a_whole_one(
+    hub: Hub, fetch: Any, files: dict[str, bytes]
+) -> None:
+    """After a broken download, being offline is an error that names the file, not a bad load."""
+    commit = hub.add(REPO, files)
+    hub.broken_off[etag_of(files["model.safetensors"])] = [CHUNK]
+    hub.failing = lambda request: 503 if request.range else None
+    fetch(revision=commit).failed("ModelFileError")
+    message = fetch(revision=commit, offline=True).failed("ModelFileError")
+    assert "model.safetensors is missing" in message
+
+
+def test_token_is_sent_to_the_hub_and_to_nobody_else(
+    hub: Hub, fetch: Any, files: dict[str, bytes]
+) -> None:
+    """HF_TOKEN opens a private repository, and is not carried to the host of the large files."""
+    commit = hub.add(REPO, files)
+    hub.refused[REPO] = (401, "RepoNotFound")
+    hub.token = TOKEN
+    assert fetch(revision=commit).folder.name == commit
+    elsewhere = [r for r in hub.requests if r.path.startswith("/cdn/")]
+    assert elsewhere
+    assert {(r.host, r.authorization) for r in elsewhere} == {("localhost", None)}
+    asked = [r for r in hub.requests if not r.path.startswith("/cdn/")]
+    assert {r.authorization for r in asked} == {f"Bearer {TOKEN}"}
+
+
+def test_canary_search_would_find_a_token(hub: Hub, fetch: Any, files: dict[str, bytes]) -> None:
+    """The output that is searched for the token does hold the log of each request."""
+    commit = hub.add(REPO, files)
+    output = fetch(revision=commit).output
+    assert f"/api/models/{REPO}/tree/{commit}" in output
+    assert "authorization" in output.lower()
+
+
+@pytest.mark.parametrize(
+    ("refused", "words"),
+    [
+        ((401, "RepoNotFound"), "no repository somebody/reranker, or it is private"),
+        ((404, "RepoNotFound"), "no repository somebody/reranker, or it is private"),
+        ((403, "GatedRepo"), "is gated; accept its terms"),
+        ((401, "GatedRepo"), "is gated; accept its terms"),
+        ((401, ""), "hub refused somebody/reranker|or it is private"),
+        ((403, ""), r"hub refused somebody/reranker \(403\)"),
+    ],
+)
+@pytest.mark.parametrize("pinned", [True, False])
+def test_refused_repository(
+    refused: tuple[int, str],
+    words: str,
+    pinned: bool,
+    hub: Hub,
+    fetch: Any,
+    files: dict[str, bytes],
+) -> None:
+    """A repository that is not shown says so, and names the command that logs in."""
+    commit = hub.add("somebody/reranker", files)
+    hub.refused["somebody/reranker"] = refused
+    failed = fetch("somebody/reranker", commit if pinned else None)
+    message = failed.failed("UnknownModelError")
+    assert re.search(words, message), message
+    assert "hf auth login" in message
+
+
+@pytest.mark.parametrize("revision", ["0" * 40, "no-such-branch"])
+def test_unknown_revision(revision: str, hub: Hub, fetch: Any, files: dict[str, bytes]) -> None:
+    """A commit or branch that the repository lacks is named."""
+    hub.add(REPO, files)
+    message = fetch(revision=revision).failed("UnknownModelError")
+    assert message == f"{REPO} has no revision {revision!r}; give one of its commits"
+
+
+@pytest.mark.parametrize("status", [500, 503])
+def test_ailing_hub(status: int, hub: Hub, fetch: Any, files: dict[str, bytes]) -> None:
+    """A hub that answers with server errors is a typed error with what to do."""
+    commit = hub.add(REPO, files)
+    hub.failing = lambda request: status
+    message = fetch(revision=commit).failed("ModelFileError")
+    assert re.search("hub .*did not answer|broke off", message)  # by the library's version
+    assert "local folder as the model" in message
+
+
+def test_hub_that_is_down(hub: Hub, fetch: Any) -> None:
+    """A hub that cannot be reached is a typed error with what to do."""
+    down = fetch(revision="0" * 40, HF_ENDPOINT="http://127.0.0.1:9")
+    message = down.failed("ModelFileError")
+    assert re.search("hub .*did not answer|broke off", message)  # by the library's version
+    assert "local folder as the model" in message
+
+
+def test_hub_that_is_down_does_not_matter_to_a_cached_model(
+    hub: Hub, fetch: Any, files: dict[str, bytes]
+) -> None:
+    """A model that was fetched by branch is found again, at the same commit, without the hub."""
+    commit = hub.add("somebody/reranker", files)
+    fetch("somebody/reranker")
+    again = fetch("somebody/reranker", HF_ENDPOINT="http://127.0.0.1:9")
+    assert again.folder.name == commit
+
+
+def test_repository_without_a_model(hub: Hub, fetch: Any) -> None:
+    """A repository that holds no model, such as a GGUF one, names the first file that it lacks."""
+    commit = hub.add("somebody/gguf", {"README.md": b"", "model.gguf": b"GGUF" * 5_000})
+    done = fetch("somebody/gguf", commit, how="inspect")
+    assert "config.json is missing" in done.failed("ModelFileError")
+    assert not hub.asked("GET", "gguf/resolve")
+
+
+def test_repository_with_pickles_only(hub: Hub, fetch: Any, files: dict[str, bytes]) -> None:
+    """A repository that has its weights as a pickle only is refused, and the pickle not fetched."""
+    kept = {name: content for name, content in files.items() if name != "model.safetensors"}
+    commit = hub.add("somebody/pickles", kept)
+    done = fetch("somebody/pickles", commit, how="inspect")
+    assert "model.safetensors is missing" in done.failed("ModelFileError")
+    assert not [r for r in hub.requests if ".bin" in r.path or etag_of(b"") in r.path]

@@ -1,0 +1,119 @@
+"""What importing zelo costs, and what it says where an optional package is missing.
+
+Each test looks at a fresh interpreter, because this one has long imported everything.
+"""
+
+import json
+import subprocess
+import sys
+from types import ModuleType
+
+import pytest
+
+import zelo
+
+HEAVY = (
+    *("torch", "transformers", "numpy", "tokenizers", "safetensors", "huggingface_hub"),
+    *("httpx", "typer", "rich", "sentence_transformers", "llama_index", "langchain"),
+    *("langchain_core", "langchain_zelo", "bm25s", "ir_measures", "scipy", "asyncio"),
+)
+ALLOWED = {"asyncio"}  # of the standard library, and light
+
+BLOCKER = """
+import importlib.abc
+import sys
+
+class Blocker(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {blocked}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+
+sys.meta_path.insert(0, Blocker())
+"""
+
+
+def python(code: str) -> str:
+    """Run code in a fresh interpreter and return what it printed."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import zelo",
+        "from zelo import Reranker; Reranker('zerank-2')",
+        "from zelo import Reranker; repr(Reranker('zelo-nano', device='cuda:0').stats())",
+        "import pickle, zelo; pickle.loads(pickle.dumps(zelo.Reranker()))",
+        "from zelo import *",
+    ],
+)
+def test_import_is_light(code: str) -> None:
+    """Neither importing zelo nor making a reranker imports torch or any other heavy package."""
+    loaded = json.loads(python(f"{code}\nimport json, sys; print(json.dumps(list(sys.modules)))"))
+    assert "zelo.reranker" in loaded
+    found = {name.partition(".")[0] for name in loaded} & set(HEAVY)
+    assert found <= ALLOWED
+
+
+def test_heavy_names_are_real(recwarn: pytest.WarningsRecorder) -> None:
+    """The list above is no list of misspelt names: what runs a model does import these."""
+    code = "import sys, zelo.local.instances; print(*sys.modules)"
+    loaded = {name.partition(".")[0] for name in python(code).split()}
+    assert {"torch", "transformers", "numpy", "tokenizers", "safetensors"} <= loaded
+
+
+def test_import_is_silent_and_leaves_logging_alone() -> None:
+    """Importing prints nothing, adds no handler and sets no level."""
+    code = """
+import logging
+import zelo
+for name in ("", "zelo"):
+    logger = logging.getLogger(name)
+    assert not logger.handlers, logger.handlers
+    assert logger.level == (logging.WARNING if name == "" else logging.NOTSET)
+"""
+    assert python(code) == ""
+
+
+def test_all_is_sorted_and_complete() -> None:
+    """zelo.__all__ lists every public name of the package, in order, and nothing else."""
+    public = {
+        name
+        for name, value in vars(zelo).items()
+        if not name.startswith("_") and not isinstance(value, ModuleType)
+    }
+    assert zelo.__all__ == sorted(public)
+
+
+@pytest.mark.parametrize(
+    "blocked", [{"torch"}, {"transformers"}, {"tokenizers"}, {"torch", "transformers", "numpy"}]
+)
+def test_missing_extra_names_the_command(blocked: set[str], tmp_path: object) -> None:
+    """Without the packages of an extra, scoring says once which command installs them."""
+    code = BLOCKER.format(blocked=blocked) + (
+        f"""
+import pickle, zelo
+reranker = zelo.Reranker({str(tmp_path)!r})
+for _ in range(2):
+    try:
+        reranker.score("the river", ["sea"])
+    except zelo.MissingExtraError as error:
+        again = pickle.loads(pickle.dumps(error))
+        assert isinstance(again, ImportError) and isinstance(again, zelo.ZeloError)
+        assert str(again) == str(error)
+        print(error)
+"""
+    )
+    line = 'scoring in this process needs more packages: pip install "zelo[local]"\n'
+    assert python(code) == 2 * line
+
+
+def test_every_error_is_a_zelo_error() -> None:
+    """One base class catches all errors that zelo raises on purpose."""
+    errors = [value for name, value in vars(zelo).items() if name.endswith("Error")]
+    assert len(errors) == 12
+    assert all(issubclass(error, zelo.ZeloError) for error in errors)
