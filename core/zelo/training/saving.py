@@ -1,0 +1,104 @@
+"""Writing a trained model in the sentence-transformers form, as the published zerank-2 is.
+
+The folder loads with `sentence_transformers.CrossEncoder(folder)`, `zelo.Reranker(folder)` and,
+as a plain causal model, with transformers.
+"""
+
+import copy
+import json
+import pathlib
+from typing import Any
+
+from tokenizers import Tokenizer
+from transformers import Qwen3ForCausalLM
+
+# Writes the frame of `zelo.families.ZERANK_PROMPT` for the roles that CrossEncoder sends.
+CHAT_TEMPLATE = (
+    "{%- for message in messages -%}"
+    "{%- set names = {'query': 'system', 'document': 'user'} -%}"
+    "{%- set role = names.get(message['role'], message['role']) -%}"
+    "{{- '<|im_start|>' + role + '\\n' + message['content'] + '<|im_end|>\\n' -}}"
+    "{%- endfor -%}"
+    "{%- if add_generation_prompt -%}{{- '<|im_start|>assistant\\n' -}}{%- endif -%}"
+)
+
+
+def save_reranker(
+    model: Qwen3ForCausalLM, tokenizer: Tokenizer, folder: pathlib.Path, *, yes_id: int
+) -> None:
+    """Write weights in bfloat16, tokenizer and the files that name the scoring head."""
+    folder.mkdir(parents=True, exist_ok=True)
+    copy.deepcopy(model).bfloat16().save_pretrained(folder)
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config["zelo_family"] = "zelo"
+    config["rope_theta"] = config["rope_parameters"]["rope_theta"]
+    _write(folder / "config.json", config)
+    # Not tokenizer.save(): compact JSON is a fifth smaller, and the folder ships in the wheel.
+    (folder / "tokenizer.json").write_text(tokenizer.to_str(), encoding="utf-8")
+    _write(folder / "tokenizer_config.json", _tokenizer_config(model, tokenizer))
+    (folder / "chat_template.jinja").write_text(CHAT_TEMPLATE, encoding="utf-8")
+    for name, content in _sentence_transformers_files(yes_id).items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        _write(folder / name, content)
+
+
+def _tokenizer_config(model: Qwen3ForCausalLM, tokenizer: Tokenizer) -> dict[str, Any]:
+    added = {
+        str(token_id): {
+            "content": token.content,
+            "lstrip": False,
+            "normalized": False,
+            "rstrip": False,
+            "single_word": False,
+            "special": token.special,
+        }
+        for token_id, token in tokenizer.get_added_tokens_decoder().items()
+    }
+    return {
+        "tokenizer_class": "Qwen2Tokenizer",
+        "add_prefix_space": False,
+        "add_bos_token": False,
+        "added_tokens_decoder": added,
+        "bos_token": None,
+        "clean_up_tokenization_spaces": False,
+        "eos_token": "<|im_end|>",
+        "errors": "replace",
+        "model_max_length": model.config.max_position_embeddings,
+        "pad_token": "<|endoftext|>",
+        "split_special_tokens": False,
+        "unk_token": None,
+    }
+
+
+def _sentence_transformers_files(yes_id: int) -> dict[str, Any]:
+    forward = {"method": "forward", "method_output_name": "logits"}
+    base = "sentence_transformers.base.modules.transformer.Transformer"
+    head = "sentence_transformers.cross_encoder.modules.logit_score.LogitScore"
+    return {
+        "modules.json": [
+            {"idx": 0, "name": "0", "path": "", "type": base},
+            {"idx": 1, "name": "1", "path": "1_LogitScore", "type": head},
+        ],
+        "1_LogitScore/config.json": {
+            "true_token_id": yes_id,
+            "false_token_id": None,
+            "module_input_name": "causal_logits",
+        },
+        "sentence_bert_config.json": {
+            "transformer_task": "text-generation",
+            "modality_config": {"text": forward, "message": {**forward, "format": "flat"}},
+            "module_output_name": "causal_logits",
+            "processing_kwargs": {"chat_template": {"add_generation_prompt": True}},
+        },
+        "config_sentence_transformers.json": {
+            # Without Identity, CrossEncoder applies a plain sigmoid to the raw logit.
+            "activation_fn": "torch.nn.modules.linear.Identity",
+            "default_prompt_name": None,
+            "model_type": "CrossEncoder",
+            "prompts": {},
+        },
+    }
+
+
+def _write(path: pathlib.Path, content: Any) -> None:
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
