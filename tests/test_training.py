@@ -17,8 +17,10 @@ from torch import Tensor
 from transformers import Qwen3ForCausalLM
 
 from zelo import Reranker
+from zelo.catalog import resolve
 from zelo.families import FAMILIES
 from zelo.local.prompt import PromptEncoder
+from zelo.local.saving import save_reranker
 from zelo.training import losses
 from zelo.training.batches import (
     Group,
@@ -40,7 +42,6 @@ from zelo.training.collections import (
 from zelo.training.imitation import draw_scored_groups
 from zelo.training.loop import Schedule, last_logits, train
 from zelo.training.mining import mine
-from zelo.training.saving import save_reranker
 from zelo.training.vocabulary import normal_forms, train_tokenizer, word_weights
 
 WORDS = (
@@ -336,7 +337,7 @@ def test_saved_folder_scores_alike_everywhere(tmp_path: Path) -> None:
     from sentence_transformers import CrossEncoder
 
     tokenizer, encoder, facts = small()
-    save_reranker(circuit(), tokenizer, tmp_path, yes_id=facts.yes_id)
+    save_reranker(circuit(), tokenizer, tmp_path, family="zelo")
     pairs = [("cold river", text) for text in sentences(6, seed=9)]
     pairs.append(("cold river", "\n\nriver 1 2\n"))
     plain = Qwen3ForCausalLM.from_pretrained(tmp_path, dtype=torch.float32)
@@ -394,6 +395,19 @@ def test_nano_puts_the_matching_document_first() -> None:
     assert found == list(range(len(CASES)))
 
 
+def test_nano_scores_alike_in_sentence_transformers() -> None:
+    """CrossEncoder loads the packaged folder too and gives the same raw logits."""
+    from sentence_transformers import CrossEncoder
+
+    folder = resolve("zelo-nano").folder
+    official = CrossEncoder(str(folder), device="cpu", model_kwargs={"dtype": torch.float32})
+    texts = [*sentences(8, seed=3), "\n\nA river.", "naïve café \U0001f600", "x" * 400]
+    with Reranker("zelo-nano") as reranker:
+        logits = reranker.score("cold river", texts, scale="logit")
+    expected = official.predict([("cold river", text) for text in texts])
+    assert logits == pytest.approx(expected, abs=1e-4)
+
+
 def test_nano_is_small_and_whole() -> None:
     """The packaged folder keeps to its limits: 8 MB, 3.5 million parameters, no machine path."""
     import zelo
@@ -405,4 +419,5 @@ def test_nano_is_small_and_whole() -> None:
     assert sum(weight.numel() for weight in model.parameters()) <= 3_500_000
     assert model.dtype == torch.bfloat16
     texts = [p.read_text(encoding="utf-8") for p in files if p.suffix in {".json", ".md"}]
-    assert not any(word in text for text in texts for word in ("/work/", "/nano/", "/root/"))
+    here = (str(Path.home()), str(Path(zelo.__file__).parents[2]))
+    assert not any(path in text for text in texts for path in here)

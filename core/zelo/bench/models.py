@@ -4,7 +4,6 @@ Speed does not depend on what weights hold, so a random model of the true shape 
 one. The folder is in the sentence-transformers form, which both zelo and CrossEncoder read.
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from transformers import Qwen3Config, Qwen3ForCausalLM
 from zelo.bench.peers import quiet
 from zelo.catalog import resolve
 from zelo.errors import InputError, ModelFileError
+from zelo.local.saving import save_reranker
 
 __all__ = ["SHAPES", "Shape", "read_tokenizer", "shape_named", "write_random_model"]
 
@@ -23,56 +23,6 @@ SEED = 0
 ANSWER = "Yes"
 END_OF_TEXT = "<|endoftext|>"
 CONTEXT = 40_960  # tokens, as in Qwen3's config.json
-
-CHAT_TEMPLATE = (
-    "{%- for message in messages %}"
-    "{%- set role = {'query': 'system', 'document': 'user'}.get(message.role, message.role) %}"
-    "{{- '<|im_start|>' + role + '\n' + message.content + '<|im_end|>\n' }}"
-    "{%- endfor %}"
-    "{%- if add_generation_prompt %}{{- '<|im_start|>assistant\n' }}{%- endif %}"
-)
-"""zerank's frame, with the roles that CrossEncoder gives to the two texts of a pair."""
-
-SENTENCE_TRANSFORMERS = {
-    "modules.json": [
-        {
-            "idx": 0,
-            "name": "0",
-            "path": "",
-            "type": "sentence_transformers.base.modules.transformer.Transformer",
-        },
-        {
-            "idx": 1,
-            "name": "1",
-            "path": "1_LogitScore",
-            "type": "sentence_transformers.cross_encoder.modules.logit_score.LogitScore",
-        },
-    ],
-    "sentence_bert_config.json": {
-        "transformer_task": "text-generation",
-        "modality_config": {
-            "text": {"method": "forward", "method_output_name": "logits"},
-            "message": {"method": "forward", "method_output_name": "logits", "format": "flat"},
-        },
-        "module_output_name": "causal_logits",
-        "processing_kwargs": {"chat_template": {"add_generation_prompt": True}},
-    },
-    "config_sentence_transformers.json": {
-        "activation_fn": "torch.nn.modules.linear.Identity",
-        "default_prompt_name": None,
-        "model_type": "CrossEncoder",
-        "prompts": {},
-    },
-    "tokenizer_config.json": {
-        "tokenizer_class": "PreTrainedTokenizerFast",
-        "eos_token": "<|im_end|>",
-        "pad_token": END_OF_TEXT,
-        "model_input_names": ["input_ids", "attention_mask"],
-        "model_max_length": CONTEXT,
-        "clean_up_tokenization_spaces": False,
-    },
-}
-"""The files by which sentence-transformers knows a reranker that answers with one token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,13 +101,7 @@ def write_random_model(
         torch.manual_seed(SEED)
         model: Any = Qwen3ForCausalLM(_config(shape, tokenizer))
     with quiet():
-        model.to(dtype).save_pretrained(folder)
-    (folder / "tokenizer.json").write_text(tokenizer_json, encoding="utf-8")
-    (folder / "chat_template.jinja").write_text(CHAT_TEMPLATE, encoding="utf-8")
-    (folder / "1_LogitScore").mkdir()
-    answer = {"true_token_id": tokenizer.token_to_id(ANSWER), "false_token_id": None}
-    for name, content in (SENTENCE_TRANSFORMERS | {"1_LogitScore/config.json": answer}).items():
-        (folder / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        save_reranker(model, tokenizer, folder, dtype=dtype)
 
 
 def _config(shape: Shape, tokenizer: Tokenizer) -> Qwen3Config:

@@ -18,6 +18,7 @@ from transformers import Qwen3ForCausalLM
 
 from zelo.families import FAMILIES
 from zelo.local.prompt import PromptEncoder
+from zelo.local.saving import save_reranker
 from zelo.training import losses
 from zelo.training.batches import (
     GroupShape,
@@ -38,7 +39,6 @@ from zelo.training.imitation import draw_scored_groups
 from zelo.training.loop import Schedule, last_logits, train
 from zelo.training.measuring import Candidates, first_stage, quality
 from zelo.training.mining import mine
-from zelo.training.saving import save_reranker
 from zelo.training.vocabulary import normal_forms, train_tokenizer, word_weights
 
 _log = logging.getLogger("zelo")
@@ -165,7 +165,7 @@ def run(data: pathlib.Path, out: pathlib.Path, cache: pathlib.Path, seed: int, s
         on_progress=keeper,
         every=max(1, steps // 5),
     )
-    save_reranker(keeper.best, tokenizer, out, yes_id=facts.yes_id)
+    save_reranker(keeper.best, tokenizer, out, family="zelo")
     _log.info("saved the model of step %d, development nDCG@10 %.3f", keeper.step, keeper.quality)
 
 

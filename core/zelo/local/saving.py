@@ -1,16 +1,21 @@
-"""Writing a trained model in the sentence-transformers form, as the published zerank-2 is.
+"""Writing a model in the sentence-transformers form, as the published zerank-2 is.
 
-The folder loads with `sentence_transformers.CrossEncoder(folder)`, `zelo.Reranker(folder)` and,
-as a plain causal model, with transformers.
+The inverse of `checkpoint`: the folder loads with `zelo.Reranker(folder)`, with
+`sentence_transformers.CrossEncoder(folder)` and, as a plain causal model, with transformers.
 """
 
 import copy
 import json
-import pathlib
+from pathlib import Path
 from typing import Any
 
+import torch
 from tokenizers import Tokenizer
 from transformers import Qwen3ForCausalLM
+
+from zelo.families import FAMILIES
+
+__all__ = ["save_reranker"]
 
 # Writes the frame of `zelo.families.ZERANK_PROMPT` for the roles that CrossEncoder sends.
 CHAT_TEMPLATE = (
@@ -24,20 +29,29 @@ CHAT_TEMPLATE = (
 
 
 def save_reranker(
-    model: Qwen3ForCausalLM, tokenizer: Tokenizer, folder: pathlib.Path, *, yes_id: int
+    model: Qwen3ForCausalLM,
+    tokenizer: Tokenizer,
+    folder: Path,
+    *,
+    family: str = "zerank-2",
+    dtype: torch.dtype = torch.bfloat16,
 ) -> None:
-    """Write weights in bfloat16, tokenizer and the files that name the scoring head."""
+    """Write a model that answers in zerank's frame: weights, tokenizer and the scoring head.
+
+    `family` is written into config.json as zelo's own mark, and `model` stays as it is.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    copy.deepcopy(model).bfloat16().save_pretrained(folder)
+    copy.deepcopy(model).to(dtype).save_pretrained(folder)
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    config["zelo_family"] = "zelo"
-    config["rope_theta"] = config["rope_parameters"]["rope_theta"]
+    config["zelo_family"] = family
+    config["rope_theta"] = config["rope_parameters"]["rope_theta"]  # where transformers 4 looks
     _write(folder / "config.json", config)
-    # Not tokenizer.save(): compact JSON is a fifth smaller, and the folder ships in the wheel.
+    # Not tokenizer.save(): compact JSON is a fifth smaller, and zelo-nano ships in the wheel.
     (folder / "tokenizer.json").write_text(tokenizer.to_str(), encoding="utf-8")
     _write(folder / "tokenizer_config.json", _tokenizer_config(model, tokenizer))
     (folder / "chat_template.jinja").write_text(CHAT_TEMPLATE, encoding="utf-8")
-    for name, content in _sentence_transformers_files(yes_id).items():
+    answer_id = tokenizer.token_to_id(FAMILIES[family].positive.text)
+    for name, content in _sentence_transformers_files(answer_id).items():
         (folder / name).parent.mkdir(exist_ok=True)
         _write(folder / name, content)
 
@@ -70,7 +84,7 @@ def _tokenizer_config(model: Qwen3ForCausalLM, tokenizer: Tokenizer) -> dict[str
     }
 
 
-def _sentence_transformers_files(yes_id: int) -> dict[str, Any]:
+def _sentence_transformers_files(answer_id: int) -> dict[str, Any]:
     forward = {"method": "forward", "method_output_name": "logits"}
     base = "sentence_transformers.base.modules.transformer.Transformer"
     head = "sentence_transformers.cross_encoder.modules.logit_score.LogitScore"
@@ -80,7 +94,7 @@ def _sentence_transformers_files(yes_id: int) -> dict[str, Any]:
             {"idx": 1, "name": "1", "path": "1_LogitScore", "type": head},
         ],
         "1_LogitScore/config.json": {
-            "true_token_id": yes_id,
+            "true_token_id": answer_id,
             "false_token_id": None,
             "module_input_name": "causal_logits",
         },
@@ -100,5 +114,5 @@ def _sentence_transformers_files(yes_id: int) -> dict[str, Any]:
     }
 
 
-def _write(path: pathlib.Path, content: Any) -> None:
+def _write(path: Path, content: Any) -> None:
     path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
