@@ -40,6 +40,15 @@ def test_one_copy_per_process(tiny_model, reranker):
         other.close()
 
 
+def test_spelling_of_a_path_does_not_matter(tiny_model, reranker, monkeypatch):
+    """A folder named by a relative path is the same model as by its full path."""
+    reranker.warmup()
+    monkeypatch.chdir(tiny_model.parent)
+    with Reranker(f"./{tiny_model.name}", dtype="float32", device="cpu") as other:
+        other.warmup()
+        assert instance(other) is instance(reranker)
+
+
 def test_reading_options_need_no_second_copy(tiny_model, reranker):
     """How much of a text is read is the reranker's own, and the weights are still shared."""
     reranker.warmup()

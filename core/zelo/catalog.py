@@ -7,7 +7,7 @@ repository names redirect on the hub; here they lead to the new one directly.
 import difflib
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from zelo.errors import InputError, UnknownModelError
@@ -25,8 +25,8 @@ HUB_ID = re.compile(rf"(?!.*(?:--|\.\.|\.git$)){NAME}/{NAME}", re.ASCII)
 class ModelSource:
     """Where a model comes from, before anything is read or fetched."""
 
-    name: str
-    """What to call it in messages: an alias, hub id or path."""
+    name: str = field(compare=False)
+    """What to call it in messages: an alias, hub id or path as it was given."""
     repo_id: str | None = None
     """Hub repository, or None for a folder."""
     revision: str | None = None

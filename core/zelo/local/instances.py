@@ -67,7 +67,7 @@ class Instance:
                 return
             _registry.instances.pop(self._key, None)
         self.engine.close()
-        self.tokenizing.shutdown()  # what is left to encode is refused by the closed engine
+        self.tokenizing.shutdown(wait=False)  # what is left to encode meets a closed engine
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
@@ -77,7 +77,9 @@ class _Registry:
     """The instances of this process, with a lock for each that is being loaded."""
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
+        # reentrant: the garbage collector may release a forgotten reranker's model at any moment,
+        # also in a thread that is in here
+        self.lock = threading.RLock()
         self.instances: dict[InstanceKey, Instance] = {}
         self.loading: dict[InstanceKey, threading.Lock] = {}
 
