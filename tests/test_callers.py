@@ -10,11 +10,9 @@ import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from children import DOCUMENTS, QUERY, score, score_anew
 
-from zelo import ClosedError, ForkedError, ModelFileError, Reranker
-
-QUERY = "how is the water of the river"
-DOCUMENTS = [f"the water of bridge {i} is cold " * (1 + i % 5) for i in range(12)]
+from zelo import ClosedError, ModelFileError, Reranker
 
 
 @pytest.fixture
@@ -212,18 +210,6 @@ def test_failed_load_is_tried_again(tiny_model, tmp_path):
     reranker.close()
 
 
-def _score_in_child(reranker, results):
-    try:
-        results.put(reranker.score(QUERY, DOCUMENTS[:2]))
-    except ForkedError as error:
-        results.put(str(error))
-
-
-def _score_anew_in_child(folder, results):
-    with Reranker(folder, dtype="float32", device="cpu") as reranker:
-        results.put(reranker.score(QUERY, DOCUMENTS[:2]))
-
-
 def run_child(method, target, *args):
     context = multiprocessing.get_context(method)
     results = context.Queue()
@@ -243,7 +229,7 @@ needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system can
 def test_forked_child_is_told(reranker):
     """A forked child that uses its parent's reranker gets an error that says what to do."""
     reranker.warmup()
-    assert "new Reranker" in run_child("fork", _score_in_child, reranker)
+    assert "new Reranker" in run_child("fork", score, reranker)
 
 
 @needs_fork
@@ -251,12 +237,12 @@ def test_forked_child_is_told(reranker):
 def test_forked_child_loads_its_own(tiny_model, reranker):
     """A forked child that makes its own reranker scores as the parent does."""
     expected = reranker.score(QUERY, DOCUMENTS[:2])
-    found = run_child("fork", _score_anew_in_child, tiny_model)
+    found = run_child("fork", score_anew, tiny_model)
     assert found == pytest.approx(expected, abs=1e-5)
 
 
 def test_spawned_child_loads_from_the_pickle(reranker):
     """A pickled reranker works in a spawned process, where it loads its own copy."""
     expected = reranker.score(QUERY, DOCUMENTS[:2])
-    found = run_child("spawn", _score_in_child, reranker)
+    found = run_child("spawn", score, reranker)
     assert found == pytest.approx(expected, abs=1e-5)

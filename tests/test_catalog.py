@@ -164,8 +164,12 @@ def test_zerank_2_small_is_unknown() -> None:
         *("a/b..c", "a/b--c", "a/b.git", "-a/b", "a/b-", "é/ü"),
     ],
 )
-def test_other_names_are_unknown(name: str) -> None:
+def test_other_names_are_unknown(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What is no alias, folder or hub id lists the aliases and shows a hub id."""
+    (tmp_path / "inside").mkdir()
+    monkeypatch.chdir(tmp_path / "inside")  # where nothing has any of these names
     with pytest.raises(UnknownModelError, match=r"zerank-1-small, zerank-2\)") as caught:
         Reranker(name)
     assert "zeroentropy/zerank-2-reranker" in str(caught.value)

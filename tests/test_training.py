@@ -18,6 +18,7 @@ from transformers import Qwen3ForCausalLM
 
 from zelo import Reranker
 from zelo.catalog import resolve
+from zelo.errors import InputError
 from zelo.families import FAMILIES
 from zelo.local.prompt import PromptEncoder
 from zelo.local.saving import save_reranker
@@ -330,6 +331,13 @@ def test_padded_batches_hold_every_sequence_once() -> None:
         together = last_logits(model, sequences, 5, max_tokens=200)
         alone = torch.cat([last_logits(model, [sequence], 5) for sequence in sequences])
     torch.testing.assert_close(together, alone, rtol=0, atol=1e-4)
+
+
+def test_other_frames_are_not_saved_as_zerank(tmp_path: Path) -> None:
+    """A family with a prompt of its own is refused before anything is written."""
+    with pytest.raises(InputError, match="qwen3-reranker"):
+        save_reranker(circuit(), small()[0], tmp_path / "out", family="qwen3-reranker")
+    assert not (tmp_path / "out").exists()
 
 
 def test_saved_folder_scores_alike_everywhere(tmp_path: Path) -> None:

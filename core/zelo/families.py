@@ -13,7 +13,15 @@ from typing import NamedTuple
 
 from zelo.errors import InputError
 
-__all__ = ["CONTROL_TOKENS", "FAMILIES", "Answer", "Family", "family_named", "sigmoid"]
+__all__ = [
+    "CONTROL_TOKENS",
+    "FAMILIES",
+    "ZERANK_PROMPT",
+    "Answer",
+    "Family",
+    "family_named",
+    "sigmoid",
+]
 
 IM_START, IM_END = "<|im_start|>", "<|im_end|>"
 THINK, END_THINK = "<think>", "</think>"

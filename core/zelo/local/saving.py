@@ -13,7 +13,8 @@ import torch
 from tokenizers import Tokenizer
 from transformers import Qwen3ForCausalLM
 
-from zelo.families import FAMILIES
+from zelo.errors import InputError
+from zelo.families import ZERANK_PROMPT, family_named
 
 __all__ = ["save_reranker"]
 
@@ -39,9 +40,18 @@ def save_reranker(
     """Write a model that answers in zerank's frame: weights, tokenizer and the scoring head.
 
     `family` is written into config.json as zelo's own mark, and `model` stays as it is.
+
+    Raises:
+        InputError: the family has another frame, or the tokenizer lacks its answer token.
     """
+    answer = family_named(family)
+    answer_id = tokenizer.token_to_id(answer.positive.text)
+    if answer.prompt != ZERANK_PROMPT or answer_id is None:
+        message = f"family {family!r} cannot be saved with zerank's frame and this tokenizer"
+        raise InputError(message)
     folder.mkdir(parents=True, exist_ok=True)
-    copy.deepcopy(model).to(dtype).save_pretrained(folder)
+    saved: Any = copy.deepcopy(model)
+    saved.to(dtype).save_pretrained(folder)
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     config["zelo_family"] = family
     config["rope_theta"] = config["rope_parameters"]["rope_theta"]  # where transformers 4 looks
@@ -50,7 +60,6 @@ def save_reranker(
     (folder / "tokenizer.json").write_text(tokenizer.to_str(), encoding="utf-8")
     _write(folder / "tokenizer_config.json", _tokenizer_config(model, tokenizer))
     (folder / "chat_template.jinja").write_text(CHAT_TEMPLATE, encoding="utf-8")
-    answer_id = tokenizer.token_to_id(FAMILIES[family].positive.text)
     for name, content in _sentence_transformers_files(answer_id).items():
         (folder / name).parent.mkdir(exist_ok=True)
         _write(folder / name, content)
