@@ -11,6 +11,7 @@ from huggingface_hub import errors
 
 from zelo.catalog import COMMIT
 from zelo.errors import ModelError, ModelFileError, UnknownModelError
+from zelo.local.checkpoint import read_checkpoint_files
 
 __all__ = ["fetch"]
 
@@ -74,8 +75,6 @@ def _status(error: BaseException | None) -> int | None:
 
 def _gap(error: Exception) -> str:
     """Name the file that a partial copy in the cache lacks, where there is a copy."""
-    from zelo.local.checkpoint import read_checkpoint_files
-
     partial = getattr(error, "snapshot_path", None)
     try:
         if partial:
@@ -86,8 +85,6 @@ def _gap(error: Exception) -> str:
 
 
 def _cached(repo_id: str, revision: str, cache_dir: Path | None) -> Path | None:
-    from zelo.local.checkpoint import read_checkpoint_files
-
     try:
         folder = _snapshot(repo_id, revision, cache_dir, offline=True)
         read_checkpoint_files(folder)

@@ -21,7 +21,7 @@ from zelo.families import CONTROL_TOKENS, Answer, Family
 from zelo.local.options import Limits, LongDocuments
 from zelo.local.windows import windows
 
-__all__ = ["EncodedRequest", "PromptEncoder", "Slot"]
+__all__ = ["EncodedRequest", "PromptEncoder", "Slot", "text_tokenizer"]
 
 
 class Slot(NamedTuple):
@@ -197,18 +197,24 @@ def _cut_at_document(template: str) -> tuple[str, str, str]:
     return "".join(pieces[:at]), pieces[at], "".join(pieces[at + 1 :])
 
 
+def text_tokenizer(tokenizer_json: str) -> Tokenizer:
+    """Return the tokenizer without its added tokens: no text can become a control token."""
+    description = json.loads(tokenizer_json)
+    unset = dict.fromkeys(("post_processor", "truncation", "padding"))
+    return Tokenizer.from_str(json.dumps(description | unset | {"added_tokens": []}))
+
+
 def _tokenizers(tokenizer_json: str) -> tuple[Tokenizer, Tokenizer]:
-    """Return the tokenizer as it is on disk, and the same without its added tokens."""
+    """Return the tokenizer as it is on disk, and the one for text."""
     try:
         full = Tokenizer.from_str(tokenizer_json)
-        description = json.loads(tokenizer_json)
+        body = text_tokenizer(tokenizer_json)
     except Exception as error:  # tokenizers raises bare Exception on bad JSON
         message = f"tokenizer.json is not a tokenizer ({error}); fetch the file again"
         raise ModelFileError(message) from error
-    unset = dict.fromkeys(("post_processor", "truncation", "padding"))
     full.no_truncation()
     full.no_padding()
-    return full, Tokenizer.from_str(json.dumps(description | unset | {"added_tokens": []}))
+    return full, body
 
 
 def _control_id(full: Tokenizer, name: str) -> int:

@@ -11,6 +11,8 @@ import pathlib
 import re
 from collections.abc import Collection as Container
 
+from zelo.errors import InputError
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Collection:
@@ -35,7 +37,7 @@ def normal_text(text: str) -> str:
 def read_collection(folder: pathlib.Path, split: str) -> Collection:
     """Read one split; document ids may hold spaces, so tables are split at tabs, without quoting.
 
-    Raises ValueError that names the file and line of a row that cannot be read.
+    Raises InputError that names the file and line of a row that cannot be read.
     """
     documents = {
         str(row["_id"]): join_title(str(row.get("title") or ""), str(row["text"]))
@@ -54,7 +56,7 @@ def read_collection(folder: pathlib.Path, split: str) -> Collection:
                 f"{table}, line {number}: query {query_id!r} or document {doc_id!r} is not in the "
                 "collection, so the judgement cannot be used; mend the row or the file it names."
             )
-            raise ValueError(message)
+            raise InputError(message)
         qrels.setdefault(query_id, {})[doc_id] = int(row["score"])
     return Collection(folder.name, documents, {key: queries[key] for key in qrels}, qrels)
 
@@ -93,9 +95,9 @@ def _read_lines(path: pathlib.Path) -> list[dict[str, object]]:
             row = json.loads(line)
         except json.JSONDecodeError as error:
             message = f"{path}, line {number} is not JSON ({error}); mend or remove that line."
-            raise ValueError(message) from error
+            raise InputError(message) from error
         if not isinstance(row, dict) or "_id" not in row or "text" not in row:
             message = f"{path}, line {number} has no `_id` or no `text`; BEIR rows need both."
-            raise ValueError(message)
+            raise InputError(message)
         rows.append(row)
     return rows

@@ -7,8 +7,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-PROBABILITY_SCALE = 5.0
-"""probability = sigmoid(logit / 5), as for zerank."""
+from zelo.families import FAMILIES
+
+PROBABILITY_SCALE = FAMILIES["zelo"].scale
+"""probability = sigmoid(logit / scale), as it will be read."""
 
 
 def listwise(logits: Tensor) -> Tensor:

@@ -3,7 +3,6 @@
 It knows nothing of the model; `circuit` reads the normal forms to give equal words equal codes.
 """
 
-import json
 import math
 import re
 from collections.abc import Iterable, Iterator
@@ -13,6 +12,8 @@ import Stemmer
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, normalizers, pre_tokenizers
 from tokenizers.models import BPE
 from tokenizers.trainers import BpeTrainer
+
+from zelo.local.prompt import text_tokenizer
 
 # Word for word the pattern of Qwen3's tokenizer.json: digits stand alone, one leading non-letter
 # may join a word ("_json", " read").
@@ -57,13 +58,6 @@ def train_tokenizer(texts: Iterable[str], *, size: int) -> Tokenizer:
     return tokenizer
 
 
-def without_added_tokens(tokenizer: Tokenizer) -> Tokenizer:
-    """The same tokenizer for text: no string in it can become a control token."""
-    state = json.loads(tokenizer.to_str())
-    state["added_tokens"] = []
-    return Tokenizer.from_str(json.dumps(state))
-
-
 def normal_forms(tokenizer: Tokenizer) -> list[str]:
     """Per id: the token's word, lower-cased and stemmed, or "" where it has no letter or digit.
 
@@ -88,7 +82,7 @@ def word_weights(
     is rare. Punctuation and stop words get 0, single characters hardly anything (Qwen's pattern
     splits numbers into digits).
     """
-    body = without_added_tokens(tokenizer)
+    body = text_tokenizer(tokenizer.to_str())
     distinct = sorted(set(forms))
     place = {form: row for row, form in enumerate(distinct)}
     row_of_id = np.array([place[form] for form in forms])
