@@ -1,6 +1,7 @@
 """The public face: scores, rankings and errors, on a tiny real model."""
 
 import copy
+import json
 import math
 import pickle
 
@@ -269,7 +270,7 @@ def test_bad_input_is_named(reranker, call, complaint):
         ({"max_batch_tokens": 1.5}, "max_batch_tokens=1.5"),
         ({"long_documents": "drop"}, "long_documents='drop'"),
         ({"family": "bert"}, "unknown family 'bert'"),
-        ({"quantization": "int3"}, "quantization='int3'"),
+        ({"quantization": "int3"}, "quantization is not supported"),
     ],
 )
 def test_bad_options_are_refused_at_once(tiny_model, options, complaint):
@@ -319,6 +320,24 @@ def test_copies_carry_settings_not_weights(reranker):
     for other in (pickle.loads(pickled), copy.deepcopy(reranker)):  # noqa: S301 - our own bytes
         assert other.score(QUERY, ["cold water"]) == expected
         other.close()
+
+
+def test_settings_make_the_same_reranker(tiny_model):
+    """A reranker's settings are plain values, and make another one that shares its model."""
+    options = {"device": "cpu", "dtype": "float32", "max_document_tokens": 9, "timeout": 60.0}
+    with Reranker(tiny_model, **options) as reranker:
+        settings = json.loads(json.dumps(reranker.settings))
+        assert settings.items() >= {"model": str(tiny_model), **options}.items()
+        with Reranker(**settings) as other:
+            assert other.settings == reranker.settings
+            other.warmup()
+            reranker.warmup()
+            assert other._scorer._instance is reranker._scorer._instance
+
+
+def test_settings_of_a_scorer_of_ones_own():
+    """A reranker over the caller's own scorer names its class, and nothing that could mislead."""
+    assert dictated()[0].settings == {"model": "Dictated"}
 
 
 def test_families_have_names_and_answers():

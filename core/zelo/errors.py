@@ -9,6 +9,8 @@ ZeloError
 │   └── UnsupportedModelError           whole files, but no model that zelo scores rightly
 ├── ScoringError                        a loaded model did not give a score
 │   ├── NonFiniteScoreError             NaN or infinity; `.indices` names the documents
+│   ├── ModelFailedError                an error inside the model; may pass, so is tried again
+│   ├── ScoringTimeoutError             no scores within `timeout` (also TimeoutError)
 │   ├── ClosedError                     the reranker was closed
 │   └── ForkedError                     a forked child holds its parent's model
 └── MissingExtraError (also ImportError)  an optional package is not installed
@@ -24,10 +26,12 @@ __all__ = [
     "InputError",
     "MissingExtraError",
     "ModelError",
+    "ModelFailedError",
     "ModelFileError",
     "NonFiniteScoreError",
     "QueryTooLongError",
     "ScoringError",
+    "ScoringTimeoutError",
     "UnknownModelError",
     "UnsupportedModelError",
     "ZeloError",
@@ -65,6 +69,9 @@ class UnsupportedModelError(ModelError):
 class ScoringError(ZeloError):
     """A loaded model did not give a score."""
 
+    transient = False
+    """The same call may succeed a moment later, so it is tried again (`max_retries`)."""
+
 
 class NonFiniteScoreError(ScoringError):
     """The model returned NaN or infinity for some documents, so there is no ranking."""
@@ -85,6 +92,19 @@ class NonFiniteScoreError(ScoringError):
 
     def __reduce__(self) -> tuple[type["NonFiniteScoreError"], tuple[tuple[int, ...], int | None]]:
         return type(self), (self.indices, self.query_index)
+
+
+class ModelFailedError(ScoringError):
+    """The model raised an error on a single document, alone in its forward pass.
+
+    Memory that another process held is the usual cause.
+    """
+
+    transient = True
+
+
+class ScoringTimeoutError(ScoringError, TimeoutError):
+    """The call's `timeout` went by; what was not computed was dropped."""
 
 
 class ClosedError(ScoringError):

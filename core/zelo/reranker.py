@@ -6,21 +6,24 @@ Knows what callers want (order, cutoffs, scales); what computes the scores stand
 
 import os
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal, Self, TypeVar, get_args
+from dataclasses import asdict
+from typing import Any, Literal, Self
 
 from zelo.batch import BLANK, Batch, broken
 from zelo.catalog import resolve
+from zelo.checks import at_least_zero, not_yet, one_of, positive, positive_seconds
+from zelo.cutoff import Cutoff
 from zelo.errors import InputError, NonFiniteScoreError
 from zelo.families import family_named
 from zelo.local.options import InstanceKey, LongDocuments, ReadingOptions
 from zelo.local.scorer import LocalScorer
+from zelo.patience import Patience
 from zelo.results import RankedDocument, Stats
 from zelo.scoring import Progress, Scored, Scorer
 
 __all__ = ["Reranker"]
 
 Scale = Literal["probability", "logit"]
-_Word = TypeVar("_Word", bound=str)
 
 
 class Reranker:
@@ -49,6 +52,10 @@ class Reranker:
         max_batch_tokens: tokens per forward pass; default, by device.
         strip: remove white space around query and documents, as the vendor's API did; default,
             texts are scored as they are given, as sentence-transformers does.
+        base_url: None; no other value is supported yet.
+        timeout: seconds a call may take before it fails with ScoringTimeoutError; default, as long
+            as it takes. Loading the model does not count.
+        max_retries: how often a call is made again after a failure that may pass, within `timeout`.
 
     Raises:
         UnknownModelError: `model` is no alias, folder or hub id.
@@ -71,32 +78,51 @@ class Reranker:
         long_documents: LongDocuments = "truncate",
         max_batch_tokens: int | None = None,
         strip: bool = False,
+        base_url: None = None,
+        timeout: float | None = None,
+        max_retries: int = 2,
     ) -> None:
-        self._scorer: Scorer = LocalScorer(
-            InstanceKey(
-                resolve(os.fspath(model), revision),
-                family=family_named(family).name if family else None,
-                device=None if device is None else str(device),
-                dtype=None if dtype is None else str(dtype).removeprefix("torch."),
-                quantization=_unsupported("quantization", quantization),
-                max_batch_tokens=_positive("max_batch_tokens", max_batch_tokens),
-                cache_dir=None if cache_dir is None else os.fspath(cache_dir),
-                local_files_only=local_files_only,
-            ),
-            ReadingOptions(
-                max_tokens=_positive("max_tokens", max_tokens),
-                max_document_tokens=_positive("max_document_tokens", max_document_tokens),
-                long_documents=_one_of("long_documents", long_documents, LongDocuments),
-                strip=strip,
-            ),
+        not_yet("quantization", quantization, "weights are computed with in `dtype`")
+        not_yet("base_url", base_url, "the model runs in this process")
+        key = InstanceKey(
+            resolve(os.fspath(model), revision),
+            family=family_named(family).name if family else None,
+            device=None if device is None else str(device),
+            dtype=None if dtype is None else str(dtype).removeprefix("torch."),
+            max_batch_tokens=positive("max_batch_tokens", max_batch_tokens),
+            cache_dir=None if cache_dir is None else os.fspath(cache_dir),
+            local_files_only=local_files_only,
         )
+        reading = ReadingOptions(
+            max_tokens=positive("max_tokens", max_tokens),
+            max_document_tokens=positive("max_document_tokens", max_document_tokens),
+            long_documents=one_of("long_documents", long_documents, LongDocuments),
+            strip=strip,
+        )
+        patience = Patience(
+            timeout=positive_seconds("timeout", timeout),
+            max_retries=at_least_zero("max_retries", max_retries),
+        )
+        self._scorer: Scorer = LocalScorer(key, reading, patience)
+        named = {"model": os.fspath(model), "revision": revision}
+        self._settings = named | asdict(key) | asdict(reading) | asdict(patience)
+        del self._settings["source"]  # said by model and revision
 
     @classmethod
     def from_scorer(cls, scorer: Scorer) -> Self:
         """Rank with a scorer of your own; see `zelo.scoring.Scorer` for what it must do."""
         reranker = cls.__new__(cls)
         reranker._scorer = scorer
+        reranker._settings = {"model": type(scorer).__name__}
         return reranker
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The arguments that make this reranker again, as plain values.
+
+        For a scorer of your own, just its class's name, as `model`.
+        """
+        return dict(self._settings)
 
     def score(
         self,
@@ -117,7 +143,7 @@ class Reranker:
             ModelError: the model cannot be loaded.
             ScoringError: the model gave no finite score; nothing is returned in its place.
         """
-        _one_of("scale", scale, Scale)
+        one_of("scale", scale, Scale)
         batch = Batch.of([(query, documents)], instruction)
         return _numbers(self._run(batch, progress)[0], scale)
 
@@ -131,7 +157,7 @@ class Reranker:
         progress: Progress | None = None,
     ) -> list[float]:
         """`score` for event loops: never blocks, and a cancelled call costs nothing further."""
-        _one_of("scale", scale, Scale)
+        one_of("scale", scale, Scale)
         batch = Batch.of([(query, documents)], instruction)
         return _numbers((await self._arun(batch, progress))[0], scale)
 
@@ -151,7 +177,7 @@ class Reranker:
         `score` does.
         """
         batch = Batch.of([(query, documents)], instruction)
-        cut = _Cut(top_n, min_score)
+        cut = Cutoff(top_n, min_score)
         return cut.ranking(batch.documents[0], self._run(batch, progress)[0])
 
     async def arank(
@@ -166,7 +192,7 @@ class Reranker:
     ) -> list[RankedDocument]:
         """`rank` for event loops: never blocks, and a cancelled call costs nothing further."""
         batch = Batch.of([(query, documents)], instruction)
-        cut = _Cut(top_n, min_score)
+        cut = Cutoff(top_n, min_score)
         return cut.ranking(batch.documents[0], (await self._arun(batch, progress))[0])
 
     def rank_many(
@@ -180,7 +206,7 @@ class Reranker:
     ) -> list[list[RankedDocument]]:
         """Rank several (query, documents) at once, which shares forward passes among them."""
         batch = Batch.of(queries, instruction)
-        cut = _Cut(top_n, min_score)
+        cut = Cutoff(top_n, min_score)
         found = self._run(batch, progress, many=True)
         return [cut.ranking(*of) for of in zip(batch.documents, found, strict=True)]
 
@@ -197,7 +223,7 @@ class Reranker:
         The card of zerank-2 shows raw outputs: those are `scale="logit"`. Pairs of one query
         share its computation, wherever they stand.
         """
-        _one_of("scale", scale, Scale)
+        one_of("scale", scale, Scale)
         places = _by_query(pairs)
         groups = [(query, [pairs[i][1] for i in at]) for query, at in places.items()]
         found = self._run(Batch.of(groups, instruction), progress, check=False)
@@ -254,33 +280,6 @@ class Reranker:
         return found
 
 
-class _Cut:
-    """Which part of a ranking is returned."""
-
-    def __init__(self, top_n: int | None, min_score: float | None) -> None:
-        self._top_n = _positive("top_n", top_n)
-        self._min_score = 0.0 if min_score is None else min_score
-        if not 0.0 <= self._min_score <= 1.0:
-            message = f"min_score={min_score}; it is a probability, from 0 to 1"
-            raise InputError(message)
-
-    def ranking(self, documents: Sequence[str], scored: Sequence[Scored]) -> list[RankedDocument]:
-        """Order by logit, which tells apart what the probability rounds to one number."""
-        order = sorted(range(len(scored)), key=lambda i: -scored[i].logit)  # stable
-        kept = [i for i in order if scored[i].probability >= self._min_score]
-        return [
-            RankedDocument(
-                index=i,
-                score=scored[i].probability,
-                document=documents[i],
-                logit=scored[i].logit,
-                truncated=scored[i].truncated,
-                empty=scored[i] is BLANK,
-            )
-            for i in kept[: self._top_n]
-        ]
-
-
 def _check_finite(found: Sequence[Sequence[Scored]], many: bool) -> None:
     for number, scored in enumerate(found):
         if at := broken(scored):
@@ -299,21 +298,3 @@ def _by_query(pairs: Sequence[tuple[str, str]]) -> dict[str, list[int]]:
             raise InputError(f"pairs[{i}] is not a (query, document) pair")
         places.setdefault(pair[0], []).append(i)
     return places
-
-
-def _positive(name: str, value: int | None) -> int | None:
-    if value is not None and (not isinstance(value, int) or value < 1):
-        raise InputError(f"{name}={value!r}; it must be a whole number of at least 1, or None")
-    return value
-
-
-def _one_of(name: str, value: _Word, words: Any) -> _Word:
-    if value not in get_args(words):
-        raise InputError(f"{name}={value!r}; choose one of {', '.join(get_args(words))}")
-    return value
-
-
-def _unsupported(name: str, value: str | None) -> str | None:
-    if value is not None:
-        raise InputError(f"{name}={value!r} is not supported yet; leave it out")
-    return value

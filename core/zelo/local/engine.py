@@ -15,7 +15,7 @@ from typing import Protocol
 
 import torch
 
-from zelo.errors import ClosedError, ScoringError
+from zelo.errors import ClosedError, ModelFailedError, ScoringError
 from zelo.local.packing import Pack, Part, build_pack
 from zelo.local.schedule import Share, Waiting, next_pack
 from zelo.results import Stats
@@ -221,11 +221,11 @@ def _halves(shares: list[Share[Call]]) -> tuple[list[Share[Call]], list[Share[Ca
     return [Share(call, sequences[:half])], [Share(call, sequences[half:])]
 
 
-def _explained(error: Exception) -> ScoringError:
+def _explained(error: Exception) -> ModelFailedError:
     message = (
         f"the model failed on a single document: {type(error).__name__}: {error}. If memory ran "
         "out, lower max_document_tokens or use long_documents='chunk'."
     )
-    explained = ScoringError(message)
+    explained = ModelFailedError(message)
     explained.__cause__ = error
     return explained

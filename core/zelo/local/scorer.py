@@ -10,12 +10,13 @@ import math
 import threading
 import weakref
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, InvalidStateError
+from concurrent.futures import FIRST_EXCEPTION, Future, InvalidStateError, wait
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from zelo.errors import ClosedError, InputError, MissingExtraError
 from zelo.local.options import InstanceKey, Limits, ReadingOptions
+from zelo.patience import Patience
 from zelo.results import Stats
 from zelo.scoring import Progress, Scored, ScoreRequest
 
@@ -32,9 +33,12 @@ DEFAULT_MAX_TOKENS = 32_768
 class LocalScorer:
     """Scores with a model of this process, shared with every scorer that has the same key."""
 
-    def __init__(self, key: InstanceKey, options: ReadingOptions) -> None:
+    def __init__(
+        self, key: InstanceKey, options: ReadingOptions, patience: Patience | None = None
+    ) -> None:
         self._key = key
         self._options = options
+        self._patience = patience or Patience()
         self._lock = threading.Lock()
         self._instance: Instance | None = None
         self._closed = False
@@ -44,12 +48,8 @@ class LocalScorer:
         self, requests: Sequence[ScoreRequest], progress: Progress | None = None
     ) -> list[list[Scored]]:
         """Score and wait. An interrupted or failed call drops what was not yet computed."""
-        work = self._submit(requests, progress)
-        try:
-            return [work.scored(i, future.result()) for i, future in enumerate(work.futures)]
-        except BaseException:
-            work.cancel()
-            raise
+        self._acquire()  # loading does not count as waiting for scores
+        return self._patience.call(lambda seconds: self._attempt(requests, progress, seconds))
 
     async def ascore(
         self, requests: Sequence[ScoreRequest], progress: Progress | None = None
@@ -57,13 +57,9 @@ class LocalScorer:
         """Score without blocking the event loop, not even while the model loads."""
         if self._instance is None:
             await asyncio.to_thread(self._acquire)
-        work = self._submit(requests, progress)
-        try:
-            found = [await asyncio.wrap_future(future) for future in work.futures]
-        except BaseException:
-            work.cancel()
-            raise
-        return [work.scored(i, logits) for i, logits in enumerate(found)]
+        return await self._patience.acall(
+            lambda seconds: self._aattempt(requests, progress, seconds)
+        )
 
     def warmup(self) -> None:
         """Load the model and send one pair through it."""
@@ -81,9 +77,11 @@ class LocalScorer:
             self._instance = None
         self._release()
 
-    def __reduce__(self) -> tuple[type["LocalScorer"], tuple[InstanceKey, ReadingOptions]]:
+    def __reduce__(
+        self,
+    ) -> tuple[type["LocalScorer"], tuple[InstanceKey, ReadingOptions, Patience]]:
         """Carry settings, not weights, through pickle and copy."""
-        return type(self), (self._key, self._options)
+        return type(self), (self._key, self._options, self._patience)
 
     def __repr__(self) -> str:
         if self._instance is not None:
@@ -102,6 +100,35 @@ class LocalScorer:
                 self._release = weakref.finalize(self, self._instance.release)
             self._instance.check_process()
             return self._instance
+
+    def _attempt(
+        self, requests: Sequence[ScoreRequest], progress: Progress | None, seconds: float | None
+    ) -> list[list[Scored]]:
+        work = self._submit(requests, progress)
+        try:
+            done, unfinished = wait(work.futures, seconds, return_when=FIRST_EXCEPTION)
+            found = [future.result() for future in work.futures if future in done]
+            if unfinished:  # and none failed, or its result() had raised
+                raise self._patience.expired()
+        except BaseException:
+            work.cancel()
+            raise
+        return [work.scored(i, logits) for i, logits in enumerate(found)]
+
+    async def _aattempt(
+        self, requests: Sequence[ScoreRequest], progress: Progress | None, seconds: float | None
+    ) -> list[list[Scored]]:
+        work = self._submit(requests, progress)
+        clock = asyncio.timeout(seconds)
+        try:
+            async with clock:
+                found = [await asyncio.wrap_future(future) for future in work.futures]
+        except BaseException:
+            work.cancel()
+            if clock.expired():
+                raise self._patience.expired() from None
+            raise
+        return [work.scored(i, logits) for i, logits in enumerate(found)]
 
     def _submit(self, requests: Sequence[ScoreRequest], progress: Progress | None) -> "_Work":
         instance = self._acquire()

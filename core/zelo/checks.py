@@ -1,0 +1,44 @@
+"""Checks of options: each returns the value, or says what was wrong with it and what to do."""
+
+import math
+from typing import Any, TypeVar, get_args
+
+from zelo.errors import InputError
+
+__all__ = ["at_least_zero", "not_yet", "one_of", "positive", "positive_seconds"]
+
+Word = TypeVar("Word", bound=str)
+
+
+def positive(name: str, value: int | None) -> int | None:
+    """A whole number of at least 1, or None."""
+    if value is not None and (not isinstance(value, int) or value < 1):
+        raise InputError(f"{name}={value!r}; it must be a whole number of at least 1, or None")
+    return value
+
+
+def at_least_zero(name: str, value: int) -> int:
+    """A whole number that is not negative."""
+    if not isinstance(value, int) or value < 0:
+        raise InputError(f"{name}={value!r}; it must be a whole number of at least 0")
+    return value
+
+
+def positive_seconds(name: str, value: float | None) -> float | None:
+    """A length of time above 0, or None."""
+    if value is not None and not (isinstance(value, int | float) and 0 < value < math.inf):
+        raise InputError(f"{name}={value!r}; it must be a number of seconds above 0, or None")
+    return value
+
+
+def one_of(name: str, value: Word, words: Any) -> Word:
+    """One of the words of a `Literal`."""
+    if value not in get_args(words):
+        raise InputError(f"{name}={value!r}; choose one of {', '.join(get_args(words))}")
+    return value
+
+
+def not_yet(name: str, value: None, instead: str) -> None:
+    """Refuse whatever is not None, without repeating it: a URL may hold a password."""
+    if value is not None:
+        raise InputError(f"{name} is not supported yet; leave it out, and {instead}")

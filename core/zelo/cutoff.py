@@ -1,0 +1,38 @@
+"""From scores to a ranking: the order, and which part of it is returned."""
+
+from collections.abc import Sequence
+
+from zelo.batch import BLANK
+from zelo.checks import positive
+from zelo.errors import InputError
+from zelo.results import RankedDocument
+from zelo.scoring import Scored
+
+__all__ = ["Cutoff"]
+
+
+class Cutoff:
+    """Which part of a ranking is returned."""
+
+    def __init__(self, top_n: int | None, min_score: float | None) -> None:
+        self._top_n = positive("top_n", top_n)
+        self._min_score = 0.0 if min_score is None else min_score
+        if not 0.0 <= self._min_score <= 1.0:
+            message = f"min_score={min_score}; it is a probability, from 0 to 1"
+            raise InputError(message)
+
+    def ranking(self, documents: Sequence[str], scored: Sequence[Scored]) -> list[RankedDocument]:
+        """Order by logit, which tells apart what the probability rounds to one number."""
+        order = sorted(range(len(scored)), key=lambda i: -scored[i].logit)  # stable
+        kept = [i for i in order if scored[i].probability >= self._min_score]
+        return [
+            RankedDocument(
+                index=i,
+                score=scored[i].probability,
+                document=documents[i],
+                logit=scored[i].logit,
+                truncated=scored[i].truncated,
+                empty=scored[i] is BLANK,
+            )
+            for i in kept[: self._top_n]
+        ]
