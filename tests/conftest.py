@@ -6,12 +6,17 @@ own. `ZELO_TEST_MODEL_*` stays readable; `HYPOTHESIS_PROFILE=nightly` asks for m
 
 import os
 import tempfile
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
 import pytest
 
-SCRUBBED = ("HF_", "HUGGING", "HUGGINGFACE_", "TRANSFORMERS_", "ZELO_", "ZEROENTROPY_")
+SCRUBBED = (
+    *("HF_", "HUGGING", "HUGGINGFACE_", "TRANSFORMERS_", "ZELO_", "ZEROENTROPY_"),
+    *("LANGCHAIN_", "LANGSMITH_"),  # or the tests would send traces
+)
 KEPT = ("ZELO_TEST_MODEL_",)
 
 _hf_home = tempfile.TemporaryDirectory(prefix="zelo-tests-")
@@ -59,6 +64,22 @@ def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
         else:
             monkeypatch.setenv(name, value)
+
+
+@pytest.fixture
+def stuck(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """Let forward passes wait until the test says go on, or ends."""
+    from zelo.local.model import ScoringModel
+
+    go_on, logits = threading.Event(), ScoringModel.logits
+
+    def wait_first(self: ScoringModel, pack: object) -> list[float]:
+        go_on.wait()
+        return logits(self, pack)
+
+    monkeypatch.setattr(ScoringModel, "logits", wait_first)
+    yield go_on
+    go_on.set()
 
 
 @pytest.fixture(scope="session")

@@ -1,11 +1,12 @@
 """Checks of options: each returns the value, or says what was wrong with it and what to do."""
 
 import math
+import os
 from typing import Any, TypeVar, get_args
 
 from zelo.errors import InputError
 
-__all__ = ["at_least_zero", "not_yet", "one_of", "positive", "positive_seconds"]
+__all__ = ["at_least_zero", "not_yet", "one_of", "path_text", "positive", "positive_seconds"]
 
 Word = TypeVar("Word", bound=str)
 
@@ -29,6 +30,13 @@ def positive_seconds(name: str, value: float | None) -> float | None:
     if value is not None and not (isinstance(value, int | float) and 0 < value < math.inf):
         raise InputError(f"{name}={value!r}; it must be a number of seconds above 0, or None")
     return value
+
+
+def path_text(name: str, value: str | os.PathLike[str]) -> str:
+    """A str, or the text of a path."""
+    if not isinstance(value, str | os.PathLike):
+        raise InputError(f"{name} is of type {type(value).__name__}; it must be a str or a path")
+    return os.fspath(value)
 
 
 def one_of(name: str, value: Word, words: Any) -> Word:

@@ -11,6 +11,10 @@ ZeloError
 │   ├── NonFiniteScoreError             NaN or infinity; `.indices` names the documents
 │   ├── ModelFailedError                an error inside the model; may pass, so is tried again
 │   ├── ScoringTimeoutError             no scores within `timeout` (also TimeoutError)
+│   ├── RemoteError                     a server could not be reached, or refused; `.status`
+│   │   ├── RemoteAuthError             it wants another key
+│   │   ├── RemoteAnswerError           its answer is not the scores that were asked for
+│   │   └── DialectError                it speaks another dialect, or none that is certain
 │   ├── ClosedError                     the reranker was closed
 │   └── ForkedError                     a forked child holds its parent's model
 └── MissingExtraError (also ImportError)  an optional package is not installed
@@ -18,10 +22,11 @@ ZeloError
 A message says what was wrong, where, and what to do. It never holds a document's text.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 __all__ = [
     "ClosedError",
+    "DialectError",
     "ForkedError",
     "InputError",
     "MissingExtraError",
@@ -30,6 +35,9 @@ __all__ = [
     "ModelFileError",
     "NonFiniteScoreError",
     "QueryTooLongError",
+    "RemoteAnswerError",
+    "RemoteAuthError",
+    "RemoteError",
     "ScoringError",
     "ScoringTimeoutError",
     "UnknownModelError",
@@ -71,6 +79,8 @@ class ScoringError(ZeloError):
 
     transient = False
     """The same call may succeed a moment later, so it is tried again (`max_retries`)."""
+    retry_after: float | None = None
+    """Seconds after which it should be; None leaves it to whoever tries."""
 
 
 class NonFiniteScoreError(ScoringError):
@@ -107,6 +117,47 @@ class ScoringTimeoutError(ScoringError, TimeoutError):
     """The call's `timeout` went by; what was not computed was dropped."""
 
 
+class RemoteError(ScoringError):
+    """A server could not be reached, or refused to score.
+
+    Messages name method, host, path and status, never a key, a header or a text that was sent.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        request_id: str | None = None,
+        retry_after: float | None = None,
+        transient: bool = False,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        """HTTP status; None where nothing was answered."""
+        self.request_id = request_id
+        """The server's own name for the request, for its operator."""
+        self.retry_after = retry_after
+        """Seconds after which the server asked to be asked again."""
+        self.transient = transient
+
+    def __reduce__(self) -> tuple[Callable[..., "RemoteError"], tuple[object, ...]]:
+        details = (self.status, self.request_id, self.retry_after, self.transient)
+        return _remote_error, (type(self), str(self), *details)
+
+
+class RemoteAuthError(RemoteError):
+    """The server does not accept the key, or wants one."""
+
+
+class RemoteAnswerError(RemoteError):
+    """The server's answer is not one finite score for each document."""
+
+
+class DialectError(RemoteError):
+    """The server speaks another dialect than was said, or none that can be told for certain."""
+
+
 class ClosedError(ScoringError):
     """The reranker was closed; make a new one to score again."""
 
@@ -125,3 +176,20 @@ class MissingExtraError(ZeloError, ImportError):
 
     def __reduce__(self) -> tuple[type["MissingExtraError"], tuple[str, str]]:
         return type(self), (self.purpose, self.extra)
+
+
+def _remote_error(
+    kind: type[RemoteError],
+    message: str,
+    status: int | None,
+    request_id: str | None,
+    retry_after: float | None,
+    transient: bool,
+) -> RemoteError:
+    return kind(
+        message,
+        status=status,
+        request_id=request_id,
+        retry_after=retry_after,
+        transient=transient,
+    )

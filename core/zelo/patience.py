@@ -8,6 +8,7 @@ half a second to eight with full jitter, so callers that failed together do not 
 import asyncio
 import logging
 import random
+import threading
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -15,13 +16,37 @@ from typing import TypeVar
 
 from zelo.errors import ScoringError, ScoringTimeoutError
 
-__all__ = ["Patience"]
+__all__ = ["Patience", "RetryBudget"]
 
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 8.0
 
 log = logging.getLogger("zelo")
 Answer = TypeVar("Answer")
+
+
+class RetryBudget:
+    """Bounds how much retries add to a failing server's load: about a tenth of all calls.
+
+    Each call earns a tenth of a retry, up to ten retries in reserve, with which it starts.
+    """
+
+    def __init__(self, share: float = 0.1, reserve: float = 10.0) -> None:
+        self._share, self._reserve, self._saved = share, reserve, reserve
+        self._lock = threading.Lock()
+
+    def earn(self) -> None:
+        """Count one call."""
+        with self._lock:
+            self._saved = min(self._reserve, self._saved + self._share)
+
+    def spend(self) -> bool:
+        """Whether one more retry is within the budget, which it then uses up."""
+        with self._lock:
+            if self._saved < 1.0:
+                return False
+            self._saved -= 1.0
+            return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,30 +58,43 @@ class Patience:
     max_retries: int = 2
     """Further attempts after a ScoringError that says it is `transient`."""
 
-    def call(self, attempt: Callable[[float | None], Answer]) -> Answer:
+    def call(
+        self,
+        attempt: Callable[[float | None], Answer],
+        since: float | None = None,
+        budget: RetryBudget | None = None,
+    ) -> Answer:
         """Return what `attempt` returns, given the seconds it has left (None for no limit).
 
-        An attempt that finds its seconds used up raises `expired()`.
+        `since` is the `time.monotonic()` from which the timeout counts; default, now. An attempt
+        that finds its seconds used up raises `expired()`.
         """
-        end, number = self._end(), 0
+        course = _Course(self, since, budget)
         while True:
             try:
-                return attempt(self._left(end))
+                return attempt(course.left())
             except ScoringError as error:
-                pause = self._pause(error, number, end)
-            number += 1
+                pause = course.pause(error)
             time.sleep(pause)
 
-    async def acall(self, attempt: Callable[[float | None], Awaitable[Answer]]) -> Answer:
+    async def acall(
+        self,
+        attempt: Callable[[float | None], Awaitable[Answer]],
+        since: float | None = None,
+        budget: RetryBudget | None = None,
+    ) -> Answer:
         """`call` for event loops."""
-        end, number = self._end(), 0
+        course = _Course(self, since, budget)
         while True:
             try:
-                return await attempt(self._left(end))
+                return await attempt(course.left())
             except ScoringError as error:
-                pause = self._pause(error, number, end)
-            number += 1
+                pause = course.pause(error)
             await asyncio.sleep(pause)
+
+    def left(self, since: float) -> float | None:
+        """Return the seconds that remain of the timeout; None for no limit."""
+        return None if self.timeout is None else max(0.0, since + self.timeout - time.monotonic())
 
     def expired(self) -> ScoringTimeoutError:
         """Return the error of a call that has used up its time."""
@@ -66,19 +104,33 @@ class Patience:
         )
         return ScoringTimeoutError(message)
 
-    def _end(self) -> float | None:
-        return None if self.timeout is None else time.monotonic() + self.timeout
 
-    def _left(self, end: float | None) -> float | None:
-        return None if end is None else max(0.0, end - time.monotonic())
+class _Course:
+    """One call's way through its attempts."""
 
-    def _pause(self, error: ScoringError, number: int, end: float | None) -> float:
+    def __init__(self, patience: Patience, since: float | None, budget: RetryBudget | None) -> None:
+        self._patience = patience
+        self._since = time.monotonic() if since is None else since
+        self._budget = budget
+        self._retries = 0
+        if budget is not None:
+            budget.earn()
+
+    def left(self) -> float | None:
+        return self._patience.left(self._since)
+
+    def pause(self, error: ScoringError) -> float:
         """Return the seconds until the next attempt, or raise the error if there is none."""
-        if not error.transient or number >= self.max_retries:
+        if not error.transient or self._retries >= self._patience.max_retries:
             raise error
-        longest = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2**number)
-        pause = random.uniform(0, longest)  # noqa: S311 - no secret depends on it
-        if end is not None and time.monotonic() + pause >= end:
+        longest = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2**self._retries)
+        asked = error.retry_after
+        pause = random.uniform(0, longest) if asked is None else asked  # noqa: S311 - no secret
+        left = self.left()
+        if left is not None and pause >= left:
             raise error
+        if self._budget is not None and not self._budget.spend():
+            raise error
+        self._retries += 1
         log.warning("scoring failed and is tried again in %.1f s: %s", pause, error)
         return pause

@@ -11,7 +11,7 @@ from typing import Any, Literal, Self
 
 from zelo.batch import BLANK, Batch, broken
 from zelo.catalog import resolve
-from zelo.checks import at_least_zero, not_yet, one_of, positive, positive_seconds
+from zelo.checks import at_least_zero, not_yet, one_of, path_text, positive, positive_seconds
 from zelo.cutoff import Cutoff
 from zelo.errors import InputError, NonFiniteScoreError
 from zelo.families import family_named
@@ -84,13 +84,14 @@ class Reranker:
     ) -> None:
         not_yet("quantization", quantization, "weights are computed with in `dtype`")
         not_yet("base_url", base_url, "the model runs in this process")
+        name = path_text("model", model)
         key = InstanceKey(
-            resolve(os.fspath(model), revision),
+            resolve(name, revision),
             family=family_named(family).name if family else None,
             device=None if device is None else str(device),
             dtype=None if dtype is None else str(dtype).removeprefix("torch."),
             max_batch_tokens=positive("max_batch_tokens", max_batch_tokens),
-            cache_dir=None if cache_dir is None else os.fspath(cache_dir),
+            cache_dir=None if cache_dir is None else path_text("cache_dir", cache_dir),
             local_files_only=local_files_only,
         )
         reading = ReadingOptions(
@@ -104,7 +105,7 @@ class Reranker:
             max_retries=at_least_zero("max_retries", max_retries),
         )
         self._scorer: Scorer = LocalScorer(key, reading, patience)
-        named = {"model": os.fspath(model), "revision": revision}
+        named = {"model": name, "revision": revision}
         self._settings = named | asdict(key) | asdict(reading) | asdict(patience)
         del self._settings["source"]  # said by model and revision
 
