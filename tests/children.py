@@ -22,3 +22,13 @@ def score_anew(folder: Path, results: "Queue[Any]") -> None:
     """Send the scores of a reranker made here."""
     with Reranker(folder, dtype="float32", device="cpu") as reranker:
         results.put(reranker.score(QUERY, DOCUMENTS[:2]))
+
+
+def rank(face: str, adapter: Any, results: "Queue[Any]") -> None:
+    """Send the order and scores of a framework's adapter, by the name of its face."""
+    from framework_kit import FACES
+
+    (found,) = [known for known in FACES if known.name == face]
+    answer = found.rank(adapter, QUERY, DOCUMENTS)
+    adapter.close()
+    results.put([(one.index, one.score) for one in answer])
