@@ -1,9 +1,11 @@
-"""What is installed and what a wheel holds: the package with its model, and nothing else."""
+"""What is installed and what a wheel holds: three packages and the model, and nothing else."""
 
 import importlib.metadata
+import importlib.resources
 import importlib.util
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -14,6 +16,9 @@ import zelo
 ROOT = Path(__file__).parents[1]
 SOURCE_ROOTS = ("core", "integrations")
 NOT_SHIPPED = (*SOURCE_ROOTS, "tests", "examples")
+PACKAGES = ("zelo", "langchain_zelo", "llama_index.postprocessor.zelo")
+NAMESPACES = ("llama_index", "llama_index.postprocessor")
+SHIPPED = ("core/zelo", "integrations/langchain_zelo", "integrations/llama_index")
 PACKAGED_MODEL = "zelo/models/zelo-nano"
 
 needs_sources = pytest.mark.skipif(
@@ -26,9 +31,26 @@ def test_version_equals_the_metadata() -> None:
     assert importlib.metadata.version("zelo") == zelo.__version__
 
 
-def test_package_is_typed() -> None:
-    """py.typed lies in the package, so type checkers read its annotations."""
-    assert (Path(zelo.__file__).parent / "py.typed").is_file()
+@pytest.mark.parametrize("name", PACKAGES)
+def test_package_is_typed(name: str) -> None:
+    """py.typed lies in each package, so type checkers read its annotations."""
+    assert (importlib.resources.files(name) / "py.typed").is_file()
+
+
+@pytest.mark.parametrize("name", NAMESPACES)
+def test_namespaces_stay_namespaces(name: str) -> None:
+    """Python merges our folders of LlamaIndex's names with those of everybody else."""
+    spec = importlib.util.find_spec(name)
+    assert spec is not None
+    assert spec.origin is None
+
+
+def test_framework_is_found_beside_the_adapter() -> None:
+    """LlamaIndex's own core and our package are both found under its name."""
+    for name in ("llama_index.core", "llama_index.postprocessor.zelo"):
+        spec = importlib.util.find_spec(name)
+        assert spec is not None
+        assert spec.origin is not None
 
 
 def test_nothing_but_our_packages_is_importable() -> None:
@@ -46,10 +68,16 @@ def test_source_roots_are_no_packages(root: str) -> None:
 
 
 @needs_sources
-def test_namespaces_of_others_stay_namespaces() -> None:
-    """No __init__.py of ours lies in llama_index/, where it would hide other people's packages."""
-    for folder in ("llama_index", "llama_index/postprocessor"):
-        assert not (ROOT / "integrations" / folder / "__init__.py").exists()
+def test_llamahub_metadata_names_a_postprocessor() -> None:
+    """The class that LlamaHub lists exists where its users are told to import it from."""
+    from llama_index.core.postprocessor.types import BaseNodePostprocessor
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    listing = project["tool"]["llamahub"]
+    module = importlib.import_module(listing["import_path"])
+    assert listing["class_authors"]
+    for name in listing["class_authors"]:
+        assert issubclass(getattr(module, name), BaseNodePostprocessor)
 
 
 @pytest.fixture(scope="module")
@@ -83,16 +111,29 @@ def test_wheel_holds_the_packaged_model(wheel: zipfile.ZipFile) -> None:
 
 
 def test_wheel_holds_all_modules_and_nothing_else(wheel: zipfile.ZipFile) -> None:
-    """Every file of the package is in the wheel, and nothing lies beside the package."""
+    """Every file of the three packages is in the wheel, and nothing lies beside them."""
     names = {name for name in wheel.namelist() if ".dist-info/" not in name}
-    assert {name.partition("/")[0] for name in names} == {"zelo"}
-    package = ROOT / "core" / "zelo"
     sources = {
-        path.relative_to(ROOT / "core").as_posix()
-        for path in package.rglob("*")
+        path.relative_to((ROOT / shipped).parent).as_posix()
+        for shipped in SHIPPED
+        for path in (ROOT / shipped).rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
     assert names == sources
+    assert {name.partition("/")[0] for name in names} == {"zelo", "langchain_zelo", "llama_index"}
+
+
+@pytest.mark.parametrize("name", PACKAGES)
+def test_wheel_holds_each_package_typed(wheel: zipfile.ZipFile, name: str) -> None:
+    """Each package is in the wheel as it is imported, with its mark for type checkers."""
+    folder = name.replace(".", "/")
+    assert {f"{folder}/__init__.py", f"{folder}/py.typed"} <= set(wheel.namelist())
+
+
+@pytest.mark.parametrize("name", NAMESPACES)
+def test_wheel_leaves_namespaces_open(wheel: zipfile.ZipFile, name: str) -> None:
+    """No __init__.py of ours lies in llama_index/, where it would hide other people's packages."""
+    assert f"{name.replace('.', '/')}/__init__.py" not in wheel.namelist()
 
 
 def test_wheel_is_small(wheel: zipfile.ZipFile) -> None:
