@@ -1,5 +1,7 @@
 """Which documents go into the next pack: nothing lost, nobody starved, small calls soon done."""
 
+import random
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -86,3 +88,24 @@ def test_long_prefix_enlarges_the_pack():
     """A prefix that would fill a pack on its own is not computed again for every document."""
     (call,) = waiting((1_900, [100] * 20))
     assert len(next_pack([call], 2_048)[0].sequences) == 20
+
+
+def test_similar_calls_wait_alike():
+    """Where many callers ask for about the same again and again, none waits long: not even one
+    whose work is always a little more than that of those who come after it."""
+    chance = random.Random(7)  # noqa: S311 - no secret
+
+    def work():
+        return 40, [chance.randint(150, 280) for _ in range(50)]
+
+    calls = waiting(*(work() for _ in range(32)))
+    arrived, waited = dict.fromkeys(calls, 0), []
+    for pack in range(1, 2_000):
+        next_pack(calls, 2_048)
+        for call in [call for call in calls if not call.pending]:
+            calls.remove(call)
+            waited.append(pack - arrived[call])
+            calls.extend(waiting(work()))
+            arrived[calls[-1]] = pack
+    settled = sorted(waited[len(waited) // 4 :])
+    assert settled[-1] < 2 * settled[len(settled) // 2]

@@ -2,7 +2,8 @@
 
 Every caller's documents wait longest first. The oldest call is sure of a quarter of each pack, so
 a stream of small calls cannot starve it; the rest goes to the calls with the least work left, so
-that a small call behind a large one is done in the next pack.
+that a small call behind a large one is done in the next pack. Work is compared by powers of two,
+and calls of the same power come by arrival: of similar calls none is overtaken again and again.
 """
 
 from collections.abc import Sequence
@@ -56,7 +57,7 @@ def next_pack(calls: Sequence[Call], budget: int) -> list[Share[Call]]:
     room = max(budget, int(oldest.prefix_length / PREFIX_SHARE))
     shares: list[Share[Call]] = []
     spare = room - int(room * OLDEST_SHARE)
-    for call in sorted(others, key=lambda call: call.tokens_left):
+    for call in sorted(others, key=lambda call: call.tokens_left.bit_length()):  # stable
         sequences, used = _take(call, spare)
         if sequences:
             shares.append(Share(call, sequences))
