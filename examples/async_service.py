@@ -52,7 +52,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Load everything before the first request, and give the model back after the last."""
     reranker = ZeloRerank(model="zelo-nano", top_n=3, max_batch_tokens=8_192)  # several per pass
     # reranker = ZeloRerank(model="zerank-2", top_n=3)  # for quality: 8 GB, fetched once
-    # reranker = ZeloRerank(base_url="http://...", top_n=3)  # once zelo speaks HTTP; now InputError
+    # reranker = ZeloRerank(base_url="http://127.0.0.1:8000", top_n=3)  # what `zelo serve` runs
     with closing(reranker):
         await asyncio.to_thread(reranker.warmup)
         app.state.docs, app.state.reranker = PythonDocs(depth=10), reranker

@@ -67,7 +67,7 @@ def main() -> None:
     """Ask the questions, and print what reranking changed and what the chat model was given."""
     reranker = ZeloRerank(model="zelo-nano", top_n=3)
     # reranker = ZeloRerank(model="zerank-2", top_n=3)  # for quality: 8 GB, fetched once
-    # reranker = ZeloRerank(base_url="http://...", top_n=3)  # once zelo speaks HTTP; now InputError
+    # reranker = ZeloRerank(base_url="http://127.0.0.1:8000", top_n=3)  # what `zelo serve` runs
     llm = ParrotFakeChatModel()
     # llm = ChatOllama(model="qwen3")  # a real LLM, from langchain_ollama
 

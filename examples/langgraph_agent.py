@@ -35,7 +35,7 @@ def main() -> None:
     """Ask the agent, and print the conversation and what reranking changed."""
     reranker = ZeloRerank(model="zelo-nano")
     # reranker = ZeloRerank(model="zerank-2")  # for quality: 8 GB, fetched once
-    # reranker = ZeloRerank(base_url="http://...")  # once zelo speaks HTTP; now InputError
+    # reranker = ZeloRerank(base_url="http://127.0.0.1:8000")  # what `zelo serve` runs
     docs = PythonDocs()
     tool = create_retriever_tool(
         RerankRetriever(base_compressor=reranker, base_retriever=docs, k=3),

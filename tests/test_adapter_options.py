@@ -20,8 +20,10 @@ from zelo import InputError, Reranker
 from zelo.adapters.foreign import FOREIGN
 
 LLAMA_INDEX, LANGCHAIN, _ = FACES
-OF_RERANKER = sorted(inspect.signature(Reranker).parameters)
-FIXED = sorted({*OF_RERANKER, "api_key", "reranker"} - {"quantization"})
+# what a Reranker alone takes: objects, and what has one value; it is given as reranker=
+ONLY_OF_RERANKER = {"quantization", "http2", "http_client", "async_http_client", "fallback"}
+OF_RERANKER = sorted(inspect.signature(Reranker).parameters.keys() - ONLY_OF_RERANKER)
+FIXED = sorted({*OF_RERANKER, "reranker"})
 FREE = {
     "cross-encoder": {"instruction", "progress"},
     "langchain": {"instruction", "progress", "top_n", "min_score", "on_error", "rank_fields"},
@@ -98,6 +100,13 @@ def test_a_reranker_brings_its_own_settings(tiny_model, face, option):
             face.adapter(reranker=reranker, **{option: None})
 
 
+@pytest.mark.parametrize("option", sorted(ONLY_OF_RERANKER))
+@every_face
+def test_what_a_reranker_alone_takes_is_refused(tiny_model, face, option):
+    """Options that no serialised pipeline could hold are refused; a given reranker brings them."""
+    assert option in told(constructed, face, tiny_model, {option: None})
+
+
 @every_face
 def test_an_adapter_says_what_its_reranker_is(tiny_model, face):
     """The fields of an adapter around a reranker show that reranker's settings."""
@@ -123,8 +132,8 @@ def test_only_a_reranker_is_a_reranker(face):
 
 @every_face
 def test_base_url_is_not_repeated(tiny_model, face):
-    """Until there is remote scoring, a URL is refused by a typed error that does not repeat it."""
-    with pytest.raises(InputError, match="base_url is not supported yet") as caught:
+    """A URL that holds a secret is refused by a typed error that does not repeat it."""
+    with pytest.raises(InputError, match="base_url holds a user, a query or a fragment") as caught:
         face.adapter(model=tiny_model, base_url=URL)
     assert "host.example" not in str(caught.value)
     assert "pass-word" not in str(caught.value)

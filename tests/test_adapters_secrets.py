@@ -22,6 +22,7 @@ from zelo import Reranker
 KEY = "sk-zelo-5ecre7"
 LLAMA_INDEX, LANGCHAIN, _ = FACES
 QUERY = "how is the water of the river"
+REMOTE = {"model": "zerank-2", "base_url": "https://host.example"}
 TEXTS = [f"the water of bridge {i} is cold" for i in range(4)]
 
 
@@ -64,32 +65,32 @@ SURFACES = {
 
 @pytest.mark.parametrize("surface", SURFACES)
 @every_face
-def test_no_key_in_what_an_adapter_shows(loaded, holding, face, surface):
+def test_no_key_in_what_an_adapter_shows(holding, face, surface):
     """Whatever shows or serialises an adapter, it leaves out the key."""
-    shown = SURFACES[surface](holding(face, reranker=loaded))
+    shown = SURFACES[surface](holding(face, **REMOTE))
     assert KEY not in shown
     assert shown
 
 
 @pytest.mark.parametrize("surface", ["to_dict", "to_json"])
-def test_no_key_in_what_llama_index_stores(loaded, holding, surface):
+def test_no_key_in_what_llama_index_stores(holding, surface):
     """LlamaIndex's own ways to store a component leave out the key."""
-    shown = repr(getattr(holding(LLAMA_INDEX, reranker=loaded), surface)())
+    shown = repr(getattr(holding(LLAMA_INDEX, **REMOTE), surface)())
     assert KEY not in shown
     assert "ZeloRerank" in shown
 
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
 @every_face
-def test_no_key_in_pickles(loaded, holding, face, protocol):
+def test_no_key_in_pickles(holding, face, protocol):
     """A pickle of any protocol leaves out the key."""
-    assert KEY.encode() not in pickle.dumps(holding(face, reranker=loaded), protocol)
+    assert KEY.encode() not in pickle.dumps(holding(face, **REMOTE), protocol)
 
 
 @every_face
-def test_a_key_is_read_again_where_a_pickle_is_opened(loaded, monkeypatch, face):
+def test_a_key_is_read_again_where_a_pickle_is_opened(monkeypatch, face):
     """What comes out of a pickle has the key of the environment there, or none."""
-    carried = pickle.dumps(face.adapter(reranker=loaded, api_key=KEY))
+    carried = pickle.dumps(face.adapter(**REMOTE, api_key=KEY))
     assert pickle.loads(carried).api_key is None  # noqa: S301 - our own bytes
     monkeypatch.setenv("ZELO_API_KEY", "sk-other")
     assert pickle.loads(carried).api_key.get_secret_value() == "sk-other"  # noqa: S301

@@ -213,10 +213,10 @@ def test_the_key_comes_from_the_environment(reranker, monkeypatch):
     assert "s3cret" not in f"{adapter!r} {adapter} {adapter.api_key!r}"
 
 
-def test_an_own_key_goes_before_the_environments(reranker, monkeypatch):
+def test_an_own_key_goes_before_the_environments(monkeypatch):
     """A key that is given is used, whatever ZELO_API_KEY says."""
     monkeypatch.setenv("ZELO_API_KEY", "environment")
-    adapter = ZeloRerank(reranker=reranker, api_key="own")
+    adapter = ZeloRerank(model="zelo-nano", api_key="own")
     assert adapter.api_key.get_secret_value() == "own"
 
 

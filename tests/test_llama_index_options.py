@@ -59,7 +59,7 @@ def reranker(tiny_model):
 
 @pytest.fixture
 def changed(tiny_model):
-    """A postprocessor with no option at its default."""
+    """A postprocessor with no option of a model in this process at its default."""
     rerank = ZeloRerank(model=str(tiny_model), **CHANGED)
     yield rerank
     rerank.close()
@@ -84,9 +84,9 @@ def test_making_one_loads_nothing(tmp_path):
         rerank.warmup()
 
 
-def test_scoring_on_a_server_is_refused_for_now():
-    """A base_url gets an error that says that this is not supported yet, and hides the URL."""
-    with pytest.raises(InputError, match="base_url is not supported yet") as told:
+def test_a_url_with_a_password_is_refused():
+    """A base_url that holds a password gets an error that hides the URL."""
+    with pytest.raises(InputError, match="base_url holds a user") as told:
         ZeloRerank(base_url="http://user:password@server.invalid")
     assert "password" not in str(told.value)
 

@@ -5,6 +5,7 @@ Importing this package imports neither torch nor transformers; they are loaded w
 
 from zelo.errors import (
     ClosedError,
+    DialectError,
     ForkedError,
     InputError,
     MissingExtraError,
@@ -13,6 +14,9 @@ from zelo.errors import (
     ModelFileError,
     NonFiniteScoreError,
     QueryTooLongError,
+    RemoteAnswerError,
+    RemoteAuthError,
+    RemoteError,
     ScoringError,
     ScoringTimeoutError,
     UnknownModelError,
@@ -26,6 +30,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "ClosedError",
+    "DialectError",
     "ForkedError",
     "InputError",
     "MissingExtraError",
@@ -35,6 +40,9 @@ __all__ = [
     "NonFiniteScoreError",
     "QueryTooLongError",
     "RankedDocument",
+    "RemoteAnswerError",
+    "RemoteAuthError",
+    "RemoteError",
     "Reranker",
     "ScoringError",
     "ScoringTimeoutError",

@@ -12,8 +12,10 @@ from pathlib import Path
 
 from zelo.errors import InputError, UnknownModelError
 
-__all__ = ["ModelSource", "resolve"]
+__all__ = ["ModelSource", "resolve", "server_of_environment"]
 
+SERVERS = ("ZELO_BASE_URL", "ZEROENTROPY_BASE_URL")
+"""Variables of the environment that name a server, ours first."""
 PACKAGED = Path(__file__).parent / "models"
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -91,6 +93,17 @@ def resolve(model: str, revision: str | None = None) -> ModelSource:
         message = f"revision= names a commit on the hub, but {source.name!r} is a local folder"
         raise InputError(message)
     return ModelSource(source.name, source.repo_id, revision, family=source.family)
+
+
+def server_of_environment(model: str) -> str | None:
+    """Return the server that the environment names for a model, or None to run it here.
+
+    A folder and the packaged model are here; who wants them on a server gives base_url.
+    """
+    here = ALIASES.get(model) or _folder(model)
+    if here is not None and here.folder is not None:
+        return None
+    return next((os.environ[name] for name in SERVERS if os.environ.get(name)), None)
 
 
 def _folder(model: str) -> ModelSource | None:

@@ -2,11 +2,20 @@
 
 import math
 import os
+from collections.abc import Mapping
 from typing import Any, TypeVar, get_args
 
 from zelo.errors import InputError
 
-__all__ = ["at_least_zero", "not_yet", "one_of", "path_text", "positive", "positive_seconds"]
+__all__ = [
+    "at_least_zero",
+    "not_yet",
+    "one_of",
+    "path_text",
+    "positive",
+    "positive_seconds",
+    "refuse_given",
+]
 
 Word = TypeVar("Word", bound=str)
 
@@ -50,3 +59,10 @@ def not_yet(name: str, value: None, instead: str) -> None:
     """Refuse whatever is not None, without repeating it: a URL may hold a password."""
     if value is not None:
         raise InputError(f"{name} is not supported yet; leave it out, and {instead}")
+
+
+def refuse_given(given: Mapping[str, object], defaults: Mapping[str, object], why: str) -> None:
+    """Refuse options that were given, that is, differ from their default: None or False else."""
+    for name, value in given.items():
+        if value not in (None, False) and value != defaults.get(name):
+            raise InputError(f"{name}= {why}")

@@ -33,6 +33,8 @@ class Cutoff:
                 logit=scored[i].logit,
                 truncated=scored[i].truncated,
                 empty=scored[i] is BLANK,
+                tokens=scored[i].tokens,
+                source=scored[i].source,
             )
             for i in kept[: self._top_n]
         ]

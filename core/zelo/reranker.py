@@ -6,20 +6,23 @@ Knows what callers want (order, cutoffs, scales); what computes the scores stand
 
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from zelo.batch import BLANK, Batch, broken
-from zelo.catalog import resolve
-from zelo.checks import at_least_zero, not_yet, one_of, path_text, positive, positive_seconds
+from zelo.catalog import server_of_environment
+from zelo.checks import at_least_zero, one_of, path_text, positive_seconds, refuse_given
 from zelo.cutoff import Cutoff
 from zelo.errors import InputError, NonFiniteScoreError
-from zelo.families import family_named
-from zelo.local.options import InstanceKey, LongDocuments, ReadingOptions
-from zelo.local.scorer import LocalScorer
+from zelo.local.making import local_scorer
+from zelo.local.options import LongDocuments
 from zelo.patience import Patience
 from zelo.results import RankedDocument, Stats
 from zelo.scoring import Progress, Scored, Scorer
+
+if TYPE_CHECKING:
+    import httpx
+
+    from zelo.wire.values import Scale as WireScale
 
 __all__ = ["Reranker"]
 
@@ -52,9 +55,22 @@ class Reranker:
         max_batch_tokens: tokens per forward pass; default, by device.
         strip: remove white space around query and documents, as the vendor's API did; default,
             texts are scored as they are given, as sentence-transformers does.
-        base_url: None; no other value is supported yet.
-        timeout: seconds a call may take before it fails with ScoringTimeoutError; default, as long
-            as it takes. Loading the model does not count.
+        base_url: a server to score on instead of this process, or several in order of preference;
+            default, the environment's ZELO_BASE_URL or ZEROENTROPY_BASE_URL, unless `model` is a
+            folder or ships in the package.
+        api_key: the server's key; default, the environment's ZELO_API_KEY or ZEROENTROPY_API_KEY.
+        dialect: what the server speaks, a name of `zelo.wire.DIALECTS`; `auto` finds out with at
+            most one canary.
+        score_scale: what the server's scores are, `probability`, `logit` or `logit/5`, where its
+            dialect does not promise one.
+        allow_http: send the key in clear text to another host.
+        http2: speak HTTP/2 with servers that do; needs the package h2.
+        http_client, async_http_client: clients of yours, with their proxies and certificates; you
+            close them.
+        fallback: a reranker that answers when nobody else does; its scores say so in `source`.
+        timeout: seconds a call may take before it fails with ScoringTimeoutError, on each server
+            that is asked; default, 60 for a server, and here as long as it takes. Loading the
+            model does not count.
         max_retries: how often a call is made again after a failure that may pass, within `timeout`.
 
     Raises:
@@ -78,36 +94,64 @@ class Reranker:
         long_documents: LongDocuments = "truncate",
         max_batch_tokens: int | None = None,
         strip: bool = False,
-        base_url: None = None,
+        base_url: str | Sequence[str] | None = None,
+        api_key: str | None = None,
+        dialect: str = "auto",
+        score_scale: "WireScale | None" = None,
+        allow_http: bool = False,
+        http2: bool = False,
+        http_client: "httpx.Client | None" = None,
+        async_http_client: "httpx.AsyncClient | None" = None,
+        fallback: "Reranker | None" = None,
         timeout: float | None = None,
         max_retries: int = 2,
     ) -> None:
-        not_yet("quantization", quantization, "weights are computed with in `dtype`")
-        not_yet("base_url", base_url, "the model runs in this process")
         name = path_text("model", model)
-        key = InstanceKey(
-            resolve(name, revision),
-            family=family_named(family).name if family else None,
-            device=None if device is None else str(device),
-            dtype=None if dtype is None else str(dtype).removeprefix("torch."),
-            max_batch_tokens=positive("max_batch_tokens", max_batch_tokens),
-            cache_dir=None if cache_dir is None else path_text("cache_dir", cache_dir),
-            local_files_only=local_files_only,
-        )
-        reading = ReadingOptions(
-            max_tokens=positive("max_tokens", max_tokens),
-            max_document_tokens=positive("max_document_tokens", max_document_tokens),
-            long_documents=one_of("long_documents", long_documents, LongDocuments),
-            strip=strip,
-        )
         patience = Patience(
             timeout=positive_seconds("timeout", timeout),
             max_retries=at_least_zero("max_retries", max_retries),
         )
-        self._scorer: Scorer = LocalScorer(key, reading, patience)
-        named = {"model": name, "revision": revision}
-        self._settings = named | asdict(key) | asdict(reading) | asdict(patience)
-        del self._settings["source"]  # said by model and revision
+        reading: Any = {
+            "family": family,
+            "max_document_tokens": max_document_tokens,
+            "strip": strip,
+        }
+        of_process: Any = {
+            "device": device,
+            "dtype": dtype,
+            "quantization": quantization,
+            "revision": revision,
+            "local_files_only": local_files_only,
+            "cache_dir": cache_dir,
+            "max_tokens": max_tokens,
+            "long_documents": long_documents,
+            "max_batch_tokens": max_batch_tokens,
+        }
+        of_server: Any = {
+            "dialect": dialect,
+            "score_scale": score_scale,
+            "allow_http": allow_http,
+            "http2": http2,
+            "http_client": http_client,
+            "async_http_client": async_http_client,
+        }
+        self._scorer: Scorer
+        server = server_of_environment(name) if base_url is None else base_url
+        if server is None:
+            refuse_given(of_server, {"dialect": "auto"}, "belongs to base_url=; give that too")
+            self._scorer, self._settings = local_scorer(name, patience, **reading, **of_process)
+        else:
+            from zelo.remote.making import remote_scorer  # brings httpx and pydantic
+
+            defaults = {"long_documents": "truncate"}
+            refuse_given(of_process, defaults, "is the server's to decide; leave it out")
+            made = remote_scorer(name, server, api_key, patience, **reading, **of_server)
+            self._scorer, self._settings = made
+        if fallback is not None:
+            from zelo.remote.failover import FailoverScorer
+
+            self._scorer = FailoverScorer([self._scorer, fallback._scorer])
+            self._settings["fallback"] = fallback.settings
 
     @classmethod
     def from_scorer(cls, scorer: Scorer) -> Self:
@@ -121,7 +165,8 @@ class Reranker:
     def settings(self) -> dict[str, Any]:
         """The arguments that make this reranker again, as plain values.
 
-        For a scorer of your own, just its class's name, as `model`.
+        A fallback stands as its own settings; of a scorer of your own, just its class's name is
+        told, as `model`.
         """
         return dict(self._settings)
 

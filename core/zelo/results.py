@@ -25,6 +25,11 @@ class RankedDocument:
     """The document was longer than the limit, and its end was not read."""
     empty: bool = False
     """The document was empty or blank, and the model never saw it."""
+    tokens: int = 0
+    """Length of the prompts read for it, each with its query and frame, whatever of them was shared
+    with other documents; 0 where nobody counted."""
+    source: str | None = None
+    """Who scored, where it was not the first choice: another server, or the fallback."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,10 @@ class Scored(NamedTuple):
     """The family's map of the logit to [0, 1]."""
     truncated: bool = False
     """The end of the document was not read."""
+    tokens: int = 0
+    """Length of the prompts read for it; 0 from a scorer that does not count."""
+    source: str | None = None
+    """Who scored, where it was not the scorer of first choice."""
 
 
 class Scorer(Protocol):

@@ -7,7 +7,7 @@ from langchain_core.callbacks import Callbacks, adispatch_custom_event, dispatch
 from langchain_core.documents import BaseDocumentCompressor, Document
 from typing_extensions import TypedDict  # pydantic reads no other before Python 3.12
 
-from zelo.adapters import RERANK_ERROR, Outcome, RankingOptions
+from zelo.adapters import OURS, RERANK_ERROR, Outcome, RankingOptions
 from zelo.errors import InputError
 
 if TYPE_CHECKING:
@@ -121,14 +121,14 @@ class ZeloRerank(RankingOptions, BaseDocumentCompressor):
         documents = given["documents"]
         outcome = self._rank(given["query"], self._read(documents))
         if outcome.failure is not None:
-            dispatch_custom_event(FAILED, outcome.marker, config=config)
+            dispatch_custom_event(FAILED, _told(outcome.failure), config=config)
         return _documents(documents, outcome)
 
     async def _acompress(self, given: RerankInput, config: "RunnableConfig") -> list[Document]:
         documents = given["documents"]
         outcome = await self._arank(given["query"], self._read(documents))
         if outcome.failure is not None:
-            await adispatch_custom_event(FAILED, outcome.marker, config=config)
+            await adispatch_custom_event(FAILED, _told(outcome.failure), config=config)
         return _documents(documents, outcome)
 
 
@@ -173,11 +173,15 @@ def _documents(documents: Sequence[Document], outcome: Outcome) -> list[Document
     for place in outcome.places:
         document = documents[place.index]
         score = {} if place.ranked is None else {"relevance_score": place.ranked.score}
-        metadata = {**document.metadata, **score}
-        metadata.pop(RERANK_ERROR, None)  # an earlier reranker's, which this one may have mended
-        metadata |= outcome.marker
+        # what an earlier reranker said of its own work does not hold for this one's
+        kept = {name: value for name, value in document.metadata.items() if name not in OURS}
+        metadata = kept | score | outcome.notes(place)
         found.append(document.model_copy(update={"metadata": metadata}))
     return found
+
+
+def _told(failure: Exception) -> dict[str, str]:
+    return {RERANK_ERROR: type(failure).__name__}
 
 
 def _scores(outcome: Outcome) -> list[dict[str, Any]]:

@@ -4,6 +4,14 @@ Needs pydantic, which every framework with an adapter brings. Nothing here knows
 """
 
 from zelo.adapters.options import RankingOptions, ScoringOptions
-from zelo.adapters.outcome import RERANK_ERROR, Outcome, Place
+from zelo.adapters.outcome import OURS, RERANK_ERROR, RERANK_SOURCE, Outcome, Place
 
-__all__ = ["RERANK_ERROR", "Outcome", "Place", "RankingOptions", "ScoringOptions"]
+__all__ = [
+    "OURS",
+    "RERANK_ERROR",
+    "RERANK_SOURCE",
+    "Outcome",
+    "Place",
+    "RankingOptions",
+    "ScoringOptions",
+]

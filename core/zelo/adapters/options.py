@@ -72,14 +72,20 @@ class ScoringOptions(BaseModel):
     """Tokens per forward pass; default, by device."""
     strip: Fixed[bool] = False
     """Remove white space around query and documents, as the vendor's API did."""
-    base_url: Fixed[str | None] = None
-    """Server to score on; not supported yet."""
+    base_url: Fixed[str | list[str] | None] = None
+    """A server to score on instead of this process, or several in order of preference."""
+    dialect: Fixed[str] = "auto"
+    """What the server speaks; `auto` finds out."""
+    score_scale: Fixed[Literal["probability", "logit", "logit/5"] | None] = None
+    """What the server's scores are, where its dialect does not promise it."""
+    allow_http: Fixed[bool] = False
+    """Send the key in clear text to another host."""
     api_key: Fixed[SecretStr | None] = Field(
         default_factory=lambda: _key_from_environment(), exclude=True, repr=False
     )
     """The server's key; default, the environment's ZELO_API_KEY. Never dumped or pickled."""
     timeout: Fixed[float | None] = None
-    """Seconds a call may take before it fails; default, as long as it takes. Loading is extra."""
+    """Seconds a call may take before it fails; default, 60 for a server, no limit here."""
     max_retries: Fixed[int] = 2
     """How often a call is made again after a failure that may pass, within `timeout`."""
     reranker: Fixed[SkipJsonSchema[Reranker | None]] = Field(default=None, exclude=True, repr=False)
@@ -202,7 +208,10 @@ def _ranked(ranking: list[RankedDocument]) -> Outcome:
 
 def _with_reranker(options: dict[str, Any]) -> dict[str, Any]:
     """Make the reranker that the options ask for, or add what a given one says of itself."""
-    chosen = {name: options[name] for name in options if name in OF_RERANKER}
+    own = OF_RERANKER & ScoringOptions.model_fields.keys()
+    chosen = {name: options[name] for name in options if name in own}
+    if isinstance(key := chosen.get("api_key"), SecretStr):
+        chosen["api_key"] = key.get_secret_value()
     reranker = options.get("reranker")
     if reranker is None:
         reranker = Reranker(**chosen)

@@ -4,13 +4,17 @@ from dataclasses import dataclass
 
 from zelo.results import RankedDocument
 
-__all__ = ["RERANK_ERROR", "Outcome", "Place"]
+__all__ = ["OURS", "RERANK_ERROR", "RERANK_SOURCE", "Outcome", "Place"]
 
 RERANK_ERROR = "rerank_error"
 """Metadata key that marks an item whose order is the first stage's, because reranking failed.
 
 Its value is the error's class name.
 """
+RERANK_SOURCE = "rerank_source"
+"""Metadata key that names who scored, where it was another server or the fallback."""
+OURS = frozenset({RERANK_ERROR, RERANK_SOURCE})
+"""The keys that tell of one reranking, and are removed at the next."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +34,10 @@ class Outcome:
     places: list[Place]
     failure: Exception | None = None
 
-    @property
-    def marker(self) -> dict[str, str]:
-        """Metadata that says that reranking failed; empty where it did not."""
-        return {} if self.failure is None else {RERANK_ERROR: type(self.failure).__name__}
+    def notes(self, place: Place) -> dict[str, str]:
+        """Return what an item's metadata must say of how it was ranked; mostly nothing."""
+        if self.failure is not None:
+            return {RERANK_ERROR: type(self.failure).__name__}
+        if place.ranked is not None and place.ranked.source is not None:
+            return {RERANK_SOURCE: place.ranked.source}
+        return {}

@@ -196,9 +196,16 @@ class _Work:
         """Give each document of request i the logit of its best sequence."""
         encoded, family = self.encoded[i], self.instance.encoder.family
         slots = encoded.slots if encoded else []
+        prefix = len(encoded.prefix) if encoded else 0
+        lengths = [prefix + len(suffix) for suffix in encoded.suffixes] if encoded else []
         best = [_best([logits[k] for k in slot.suffixes]) for slot in slots]
         return [
-            Scored(logit, family.probability(logit), slot.truncated)
+            Scored(
+                logit,
+                family.probability(logit),
+                slot.truncated,
+                tokens=sum(lengths[k] for k in slot.suffixes),
+            )
             for logit, slot in zip(best, slots, strict=True)
         ]
 

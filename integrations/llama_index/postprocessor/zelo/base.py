@@ -11,7 +11,7 @@ from llama_index.core.instrumentation.events.rerank import ReRankEndEvent, ReRan
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import BaseNode, MetadataMode, NodeWithScore, QueryBundle
 
-from zelo.adapters import RERANK_ERROR, Outcome, Place, RankingOptions
+from zelo.adapters import OURS, Outcome, Place, RankingOptions
 from zelo.errors import InputError
 
 __all__ = ["ZeloRerank"]
@@ -118,10 +118,10 @@ class ZeloRerank(RankingOptions, BaseNodePostprocessor):
 
     def _placed(self, given: NodeWithScore, place: Place, outcome: Outcome) -> NodeWithScore:
         """Return a node in its new place, with its new score."""
-        notes: dict[str, Any] = dict(outcome.marker)
+        notes: dict[str, Any] = dict(outcome.notes(place))
         if self.keep_retrieval_score and given.score is not None:
             notes["retrieval_score"] = float(given.score)
-        stale = RERANK_ERROR in given.node.metadata  # an earlier reranker's
+        stale = OURS & given.node.metadata.keys()  # an earlier reranker's
         node = _annotated(given.node, notes) if notes or stale else given.node
         if place.ranked is None:
             return NodeWithScore(node=node, score=given.score)
@@ -138,7 +138,7 @@ def _given(query: QueryBundle | None) -> QueryBundle:
 def _annotated(node: BaseNode, notes: dict[str, Any]) -> BaseNode:
     """Copy a node with more metadata, which neither the embedding model nor the LLM reads."""
     copied = node.model_copy()
-    kept = {name: value for name, value in node.metadata.items() if name != RERANK_ERROR}
+    kept = {name: value for name, value in node.metadata.items() if name not in OURS}
     copied.metadata = kept | notes
     copied.excluded_embed_metadata_keys = [*node.excluded_embed_metadata_keys, *notes]
     copied.excluded_llm_metadata_keys = [*node.excluded_llm_metadata_keys, *notes]

@@ -1,0 +1,53 @@
+"""From the face's arguments to a local scorer: checks, and the settings that make it again."""
+
+import os
+from dataclasses import asdict
+from typing import Any
+
+from zelo.catalog import resolve
+from zelo.checks import not_yet, one_of, path_text, positive
+from zelo.families import family_named
+from zelo.local.options import InstanceKey, LongDocuments, ReadingOptions
+from zelo.local.scorer import LocalScorer
+from zelo.patience import Patience
+
+__all__ = ["local_scorer"]
+
+
+def local_scorer(
+    model: str,
+    patience: Patience,
+    *,
+    family: str | None,
+    device: str | None,
+    dtype: str | None,
+    quantization: None,
+    revision: str | None,
+    local_files_only: bool,
+    cache_dir: str | os.PathLike[str] | None,
+    max_tokens: int | None,
+    max_document_tokens: int | None,
+    long_documents: LongDocuments,
+    max_batch_tokens: int | None,
+    strip: bool,
+) -> tuple[LocalScorer, dict[str, Any]]:
+    """Return a scorer that loads its model at its first use, and its settings as plain values."""
+    not_yet("quantization", quantization, "weights are computed with in `dtype`")
+    key = InstanceKey(
+        resolve(model, revision),
+        family=family_named(family).name if family else None,
+        device=None if device is None else str(device),
+        dtype=None if dtype is None else str(dtype).removeprefix("torch."),
+        max_batch_tokens=positive("max_batch_tokens", max_batch_tokens),
+        cache_dir=None if cache_dir is None else path_text("cache_dir", cache_dir),
+        local_files_only=local_files_only,
+    )
+    reading = ReadingOptions(
+        max_tokens=positive("max_tokens", max_tokens),
+        max_document_tokens=positive("max_document_tokens", max_document_tokens),
+        long_documents=one_of("long_documents", long_documents, LongDocuments),
+        strip=strip,
+    )
+    settings = {"model": model, "revision": revision} | asdict(key) | asdict(reading)
+    del settings["source"]  # said by model and revision
+    return LocalScorer(key, reading, patience), settings | asdict(patience)
