@@ -1,7 +1,8 @@
 """The command `zelo`. Importing it loads no model code, so that help comes at once.
 
 Exit codes: 0 done; 1 the input's content, the model or the scoring failed; 2 the command was
-called wrongly; 130 interrupted; 141 the reader of the output went away, as for any pipe.
+called wrongly; 130 interrupted; 141 the reader of the output went away, as for any pipe. `doctor`
+has its own: 0 right, 1 wrong, 2 cannot tell.
 """
 
 import sys
@@ -11,13 +12,16 @@ import typer
 from typer.core import TyperGroup
 
 import zelo
-from zelo.cli.bench import EPILOG as BENCH_EXAMPLES
-from zelo.cli.bench import bench
+from zelo.cli.bench import bench_commands
 from zelo.cli.demo import EPILOG as DEMO_EXAMPLES
 from zelo.cli.demo import demo
+from zelo.cli.doctor import EPILOG as DOCTOR_EXAMPLES
+from zelo.cli.doctor import doctor
 from zelo.cli.render import note, silence_stdout
 from zelo.cli.rerank import EPILOG as RERANK_EXAMPLES
 from zelo.cli.rerank import rerank
+from zelo.cli.serve import EPILOG as SERVE_EXAMPLES
+from zelo.cli.serve import serve
 from zelo.errors import ZeloError
 
 __all__ = ["app", "main"]
@@ -57,7 +61,9 @@ app = typer.Typer(
 )
 app.command(epilog=RERANK_EXAMPLES)(rerank)
 app.command(epilog=DEMO_EXAMPLES)(demo)
-app.command(epilog=BENCH_EXAMPLES)(bench)
+app.command(epilog=SERVE_EXAMPLES)(serve)
+app.command(epilog=DOCTOR_EXAMPLES)(doctor)
+app.add_typer(bench_commands, name="bench")
 
 
 def _show_version(wanted: bool) -> None:

@@ -1,17 +1,21 @@
-"""`zelo bench`: speed and memory beside sentence-transformers, on the same weights."""
+"""`zelo bench`: speed and memory beside sentence-transformers, on the same weights.
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+A group of commands that is itself one: `zelo bench http` measures a server.
+"""
+
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from zelo.cli.bench_http import EPILOG as HTTP_EXAMPLES
+from zelo.cli.bench_http import http
 from zelo.cli.options import as_usage_error
-from zelo.cli.render import errors_to, json_line, out, printable
+from zelo.cli.progress import steps
+from zelo.cli.render import json_line, out
 from zelo.errors import MissingExtraError, ScoringError
 
-__all__ = ["EPILOG", "bench"]
+__all__ = ["bench_commands"]
 
 EPILOG = """
 **Examples**
@@ -24,7 +28,13 @@ zelo bench --model zelo-nano --no-memory --json
 """
 
 
+bench_commands = typer.Typer(invoke_without_command=True, rich_markup_mode="markdown")
+bench_commands.command(epilog=HTTP_EXAMPLES)(http)
+
+
+@bench_commands.callback(epilog=EPILOG)
 def bench(
+    context: typer.Context,
     shape: Annotated[
         str, typer.Option(metavar="NAME", help="Random weights of this shape: cpu-small.")
     ] = "cpu-small",
@@ -75,6 +85,8 @@ def bench(
     computed the same logits. Keep the machine idle meanwhile: with the defaults on two cores it
     takes about a quarter of an hour.
     """
+    if context.invoked_subcommand is not None:
+        return
     counts = _numbers("--documents", documents)
     sizes = _numbers("--peer-batch-sizes", peer_batch_sizes)
     try:
@@ -82,7 +94,7 @@ def bench(
         from zelo.bench.report import rendered
     except ImportError as error:
         raise MissingExtraError("benchmarking", "bench") from error
-    with as_usage_error(), _steps() as on_step:
+    with as_usage_error(), steps() as on_step:
         report = run_bench(
             Settings(
                 shape=shape_named(shape),
@@ -111,14 +123,3 @@ def _numbers(option: str, text: str) -> tuple[int, ...]:
     except ValueError as error:
         message = f"{option} {text!r}: give whole numbers with commas between, such as 10,100"
         raise typer.BadParameter(message) from error
-
-
-@contextmanager
-def _steps() -> Iterator[Callable[[str], None]]:
-    """Show on stderr what is being done, for people only."""
-    console = errors_to()
-    if not console.is_terminal:
-        yield lambda _: None
-        return
-    with console.status("starting", spinner="dots") as status:
-        yield lambda step: status.update(printable(step))

@@ -1,6 +1,6 @@
 """Progress on stderr, for people only: nothing is shown unless stderr is a terminal."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -8,7 +8,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from zelo.cli.render import errors_to, printable
 from zelo.scoring import Progress as Report
 
-__all__ = ["scoring", "working"]
+__all__ = ["scoring", "steps", "working"]
 
 
 @contextmanager
@@ -20,6 +20,17 @@ def working(what: str) -> Iterator[None]:
         return
     with console.status(printable(what), spinner="dots"):
         yield
+
+
+@contextmanager
+def steps() -> Iterator[Callable[[str], None]]:
+    """Show a spinner with the name of the step at hand, which the block tells."""
+    console = errors_to()
+    if not console.is_terminal:
+        yield lambda _: None
+        return
+    with console.status("starting", spinner="dots") as status:
+        yield lambda step: status.update(printable(step))
 
 
 @contextmanager

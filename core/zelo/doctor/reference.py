@@ -1,0 +1,115 @@
+"""What a model gives in truth, computed from its weights in the plainest way: one prompt at a time.
+
+Shares with zelo's own scoring the reading of files and the score row, and nothing of what makes
+that fast: stock transformers runs whole prompts in float32, so both can be compared.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import Qwen3Config, Qwen3Model
+from transformers.utils import logging
+
+from zelo.doctor.pairs import PAIRS, Known, Pair
+from zelo.doctor.prompts import RIGHT, Prompts, Way
+from zelo.errors import ModelFileError
+from zelo.families import Answer
+from zelo.local import device as devices
+from zelo.local.checkpoint import Checkpoint, inspect_checkpoint
+from zelo.local.head import read_score_row
+
+__all__ = ["Reference"]
+
+reports: Any = logging  # transformers' own, whose functions carry no types
+
+
+class Reference:
+    """The weights of the model that an endpoint claims to be.
+
+    Args:
+        folder: the model, in any form that zelo reads.
+        family: its family, where the folder does not tell.
+        device: a torch device; default, an accelerator if there is one.
+
+    Raises:
+        ModelError: the folder cannot be read, or is no model that zelo knows.
+    """
+
+    def __init__(self, folder: Path, family: str | None = None, device: str | None = None) -> None:
+        checkpoint = inspect_checkpoint(folder, family)
+        self.family = checkpoint.family
+        self.prompts = Prompts(checkpoint.files.tokenizer_json, self.family)
+        self._checkpoint = checkpoint
+        self._device = devices.choose_device(device)
+        self._model = _load(checkpoint, self._device)
+        encoder = self.prompts.encoder
+        self._row = read_score_row(checkpoint, encoder.positive_id, encoder.negative_id)
+        self._states: dict[tuple[int, ...], torch.Tensor] = {}
+        self.source = f"computed in float32 from the weights in {folder}"
+
+    def known(self) -> Known:
+        """Return what the right model gives for every pair."""
+        return Known(self.source, tuple(self.logits(RIGHT, PAIRS)))
+
+    def logits(self, way: Way, pairs: Sequence[Pair]) -> list[float]:
+        """Return the raw logits that a way of asking gives."""
+        row = self._row if way.head is None else self._other_row(*way.head)
+        return [self._logit(way.ids(self.prompts, pair), row) for pair in pairs]
+
+    def logit_of_ids(self, ids: Sequence[int]) -> float:
+        """Return the raw logit behind a prompt's last token."""
+        return self._logit(ids, self._row)
+
+    def _logit(self, ids: Sequence[int], row: torch.Tensor) -> float:
+        key = tuple(ids)
+        if key not in self._states:
+            self._states[key] = self._last_state(key)
+        return float(self._states[key] @ row)
+
+    @torch.inference_mode()
+    def _last_state(self, ids: tuple[int, ...]) -> torch.Tensor:
+        tokens = torch.tensor([ids], device=self._device)
+        found: Any = self._model(input_ids=tokens, use_cache=False)
+        state: torch.Tensor = found.last_hidden_state[0, -1].float().cpu()
+        return state
+
+    def _other_row(self, positive: Answer, negative: Answer | None) -> torch.Tensor:
+        """Return the row of other answer tokens, whatever head the folder has."""
+        vocabulary = self._checkpoint.files.vocabulary
+        plain = Checkpoint(self._checkpoint.files, self.family, converted=False)
+        no = None if negative is None else vocabulary[negative.text]
+        return read_score_row(plain, vocabulary[positive.text], no)
+
+
+def _load(checkpoint: Checkpoint, device: torch.device) -> Any:
+    load: Any = Qwen3Model
+    try:
+        with _quiet():
+            model = load.from_pretrained(
+                checkpoint.files.folder,
+                config=Qwen3Config.from_dict(checkpoint.files.config),
+                dtype=torch.float32,
+                use_safetensors=True,
+                local_files_only=True,
+            )
+    except Exception as error:  # a senseless config.json fails anywhere in transformers
+        message = f"{checkpoint.files.folder} could not be loaded as Qwen3: {error}"
+        raise ModelFileError(message) from error
+    return model.to(device).eval().requires_grad_(False)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep transformers' load report and progress bar off the terminal."""
+    verbosity, bar = reports.get_verbosity(), reports.is_progress_bar_enabled()
+    reports.set_verbosity_error()
+    reports.disable_progress_bar()
+    try:
+        yield
+    finally:
+        reports.set_verbosity(verbosity)
+        if bar:
+            reports.enable_progress_bar()
