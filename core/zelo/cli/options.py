@@ -15,7 +15,9 @@ __all__ = [
     "OUTPUT",
     "AsJson",
     "Device",
+    "Dtype",
     "Family",
+    "LocalFilesOnly",
     "LongDocuments",
     "Model",
     "Scale",
@@ -81,6 +83,20 @@ Device = Annotated[
         metavar="NAME",
         help="Such as cpu or cuda:0. Default: an accelerator if any.",
         rich_help_panel=MODEL,
+    ),
+]
+Dtype = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="float32, bfloat16 or float16. Default: by hardware.",
+        rich_help_panel=MODEL,
+    ),
+]
+LocalFilesOnly = Annotated[
+    bool,
+    typer.Option(
+        "--local-files-only", help="Never ask the network for a model.", rich_help_panel=MODEL
     ),
 ]
 AsJson = Annotated[

@@ -14,7 +14,9 @@ from zelo.cli.options import (
     OUTPUT,
     AsJson,
     Device,
+    Dtype,
     Family,
+    LocalFilesOnly,
     LongDocuments,
     Model,
     Scale,
@@ -114,14 +116,7 @@ def rerank(
     model: Model = DEFAULT_MODEL,
     family: Family = None,
     device: Device = None,
-    dtype: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="float32, bfloat16 or float16. Default: by hardware.",
-            rich_help_panel=MODEL,
-        ),
-    ] = None,
+    dtype: Dtype = None,
     instruction: Annotated[
         str | None,
         typer.Option(
@@ -175,12 +170,7 @@ def rerank(
             rich_help_panel=MODEL,
         ),
     ] = LongDocuments.TRUNCATE,
-    local_files_only: Annotated[
-        bool,
-        typer.Option(
-            "--local-files-only", help="Never ask the network for a model.", rich_help_panel=MODEL
-        ),
-    ] = False,
+    local_files_only: LocalFilesOnly = False,
     as_json: AsJson = False,
 ) -> None:
     """Rank documents for a query and show rank, score and text, best first.

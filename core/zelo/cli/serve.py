@@ -9,7 +9,16 @@ from typing import Annotated
 import typer
 
 import zelo
-from zelo.cli.options import DEFAULT_MODEL, MODEL, Device, Family, Model, as_usage_error
+from zelo.cli.options import (
+    DEFAULT_MODEL,
+    MODEL,
+    Device,
+    Dtype,
+    Family,
+    LocalFilesOnly,
+    Model,
+    as_usage_error,
+)
 from zelo.cli.render import note, out, printable
 from zelo.errors import MissingExtraError
 
@@ -41,14 +50,7 @@ def serve(
     ] = None,
     family: Family = None,
     device: Device = None,
-    dtype: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="float32, bfloat16 or float16. Default: by hardware.",
-            rich_help_panel=MODEL,
-        ),
-    ] = None,
+    dtype: Dtype = None,
     max_batch_tokens: Annotated[
         int | None,
         typer.Option(
@@ -58,12 +60,7 @@ def serve(
             rich_help_panel=MODEL,
         ),
     ] = None,
-    local_files_only: Annotated[
-        bool,
-        typer.Option(
-            "--local-files-only", help="Never ask the network for a model.", rich_help_panel=MODEL
-        ),
-    ] = False,
+    local_files_only: LocalFilesOnly = False,
     host: Annotated[
         str,
         typer.Option(
