@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from langchain_core.documents import Document
+from langchain_core.tracers import BaseTracer
 from llama_index.core.schema import NodeWithScore, TextNode
 from llama_index.postprocessor.zelo import ZeloRerank as LlamaIndexRerank
 
@@ -28,6 +29,7 @@ __all__ = [
     "URL",
     "Face",
     "Found",
+    "Runs",
     "documents",
     "every_face",
     "every_ranker",
@@ -45,6 +47,17 @@ class Found(NamedTuple):
     score: float | None
     """What the adapter wrote into the item; None where it wrote nothing."""
     metadata: Mapping[str, Any]
+
+
+class Runs(BaseTracer):
+    """Keeps every run of LangChain's traces."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[Any] = []
+
+    def _persist_run(self, run: Any) -> None:
+        self.seen.append(run)
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,9 @@ import pickle
 import pprint
 
 import pytest
-from framework_kit import BAD_OF_ANY, FACES, documents, every_face, every_ranker
+from framework_kit import BAD_OF_ANY, FACES, Runs, documents, every_face, every_ranker
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.load import dumpd, dumps
-from langchain_core.tracers import BaseTracer
 from llama_index.core.callbacks import CallbackManager, LlamaDebugHandler
 from llama_index.core.instrumentation import get_dispatcher
 from llama_index.core.instrumentation.event_handlers import BaseEventHandler
@@ -228,17 +227,6 @@ def test_no_key_in_llama_index_events(tiny_model, holding, instrumented, way, ti
     shown += [repr(event) for event in debug.get_events()]
     assert len(shown) > 4
     assert KEY not in "\n".join(shown)
-
-
-class Runs(BaseTracer):
-    """Keeps every run of LangChain's traces."""
-
-    def __init__(self):
-        super().__init__()
-        self.seen = []
-
-    def _persist_run(self, run):
-        self.seen.append(run)
 
 
 class Calls(BaseCallbackHandler):

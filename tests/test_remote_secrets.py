@@ -9,8 +9,7 @@ import traceback
 import pytest
 from fakes import FAKES
 from fakes_serving import FakeServer
-from framework_kit import FACES, documents
-from langchain_core.tracers import BaseTracer
+from framework_kit import FACES, Runs, documents
 from llama_index.core.instrumentation import get_dispatcher
 from llama_index.core.instrumentation.event_handlers import BaseEventHandler
 from llama_index.core.instrumentation.span_handlers import SimpleSpanHandler
@@ -185,17 +184,6 @@ def test_no_key_in_llama_index_events(server, outcome, way):
     shown += [repr(span) + repr(span.model_dump()) for span in spans.completed_spans]
     assert len(shown) >= 3
     assert KEY not in "".join(shown)
-
-
-class Runs(BaseTracer):
-    """Keeps every run of LangChain's traces."""
-
-    def __init__(self):
-        super().__init__()
-        self.seen = []
-
-    def _persist_run(self, run):
-        self.seen.append(run)
 
 
 @every_way
