@@ -4,27 +4,22 @@ Every line of the input becomes a document, is named as bad, or is named as blan
 A line is what ends in a newline. In text each is one document; a CSV row may span several.
 """
 
-import re
+import io
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import PurePath
 from typing import Any
 
-from zelo.cli.rows import BadLine, Row, csv_rows, jsonl_rows, text_rows
+from zelo.collections import join_title
+from zelo.collections.fields import ID_FIELDS, TEXT_FIELDS, id_of, listed, text_of
+from zelo.collections.rows import BadLine, Row, csv_rows, jsonl_rows, sound_lines, text_rows
 from zelo.errors import InputError
 
-__all__ = ["ID_FIELDS", "TEXT_FIELDS", "Document", "Fields", "Format", "Reading", "read"]
-
-TEXT_FIELDS = ("text", "content", "contents", "document", "page_content", "passage", "body")
-"""Where a document's text is looked for, unless the field is named; the first in use counts."""
-
-ID_FIELDS = ("_id", "id", "doc_id", "docid")
-"""Where a document's id is looked for, unless the field is named. It may be missing."""
+__all__ = ["Document", "Fields", "Format", "Reading", "read"]
 
 SUFFIXES = {".jsonl": "jsonl", ".ndjson": "jsonl", ".txt": "txt", ".text": "txt", ".csv": "csv"}
 BAD_LINES_EXPLAINED = 20  # beyond these only their numbers are told
-SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class Format(StrEnum):
@@ -110,17 +105,16 @@ def read(content: bytes, name: str, form: Format, fields: Fields | None = None) 
             that no record has.
     """
     fields = fields or Fields()
-    if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        message = f"{name}: this is UTF-16; make it UTF-8: iconv -f utf-16 -t utf-8"
-        raise InputError(message)
-    content = content.removeprefix(b"\xef\xbb\xbf")
+    lines = sound_lines(io.BytesIO(content), name)
     bad: list[BadLine] = []
     blank: list[int] = []
     if form is Format.TXT:
-        rows = text_rows(content, bad, blank)
-        return Reading(tuple(Document(text, line) for line, text in rows), tuple(bad), tuple(blank))
-    parse = jsonl_rows if form is Format.JSONL else csv_rows
-    records = list(parse(content, name, bad, blank))
+        found = tuple(Document(text, line) for line, text in text_rows(lines, bad, blank))
+        return Reading(found, tuple(bad), tuple(blank))
+    if form is Format.JSONL:
+        records = list(jsonl_rows(lines, bad, blank))
+    else:
+        records = list(csv_rows(lines, name, bad, blank))
     documents = _documents(records, name, fields, bad) if records else ()
     return Reading(documents, tuple(sorted(bad)), tuple(blank))
 
@@ -135,10 +129,9 @@ def _documents(
     documents = []
     for line, record in rows:
         try:
-            text = _text(record, text_field or "")
+            text = text_of(record, text_field or "")
             if fields.title is not None and record.get(fields.title) is not None:
-                title = _text(record, fields.title)
-                text = f"{title}\n{text}" if title.strip() else text
+                text = join_title(text_of(record, fields.title), text)
             doc_id = _id(record, id_field, required=fields.id is not None)
         except ValueError as error:
             bad.append(BadLine(line, str(error)))
@@ -166,44 +159,19 @@ def _field(
         if role != "text":
             return None
         wanted = f"no record has one of the fields {', '.join(usual)}"
-    found = list(dict.fromkeys(field for _, record in rows for field in record))
-    shown = ", ".join(map(repr, found[:20])) + (", ..." if len(found) > 20 else "")
-    message = f"{name}: {wanted}; found {shown or 'none at all'}. Name one with --{role}-field"
+    found = listed(record for _, record in rows)
+    message = f"{name}: {wanted}; found {found}. Name one with --{role}-field"
     raise InputError(message)
-
-
-def _text(record: dict[str, Any], field: str) -> str:
-    if field not in record:
-        raise ValueError(f"has no field {field!r}")
-    value = record[field]
-    if not isinstance(value, str):
-        raise ValueError(f"field {field!r} is {_kind(value)}, not a string")
-    if found := SURROGATE.search(value):
-        raise ValueError(f"field {field!r} holds half a character, \\u{ord(found.group()):04x}")
-    return value
 
 
 def _id(record: dict[str, Any], field: str | None, required: bool) -> str | None:
     """Return the id as a string. A found field may hold anything; a named one must hold an id."""
-    value = record.get(field) if field is not None else None
-    if isinstance(value, str | int) and not isinstance(value, bool):
-        return str(value)
-    if required and field is not None:
-        if field not in record:
-            raise ValueError(f"has no field {field!r}")
-        raise ValueError(f"field {field!r} is {_kind(value)}, not a string or whole number")
-    return None
-
-
-def _kind(value: object) -> str:
-    """Name a JSON value's kind as JSON does."""
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    if isinstance(value, str):
-        return "a string"
-    if isinstance(value, dict):
-        return "an object"
-    return "an array" if isinstance(value, list) else "a number"
+    try:
+        return None if field is None else id_of(record, field)
+    except ValueError:
+        if required:
+            raise
+        return None
 
 
 def _ranges(numbers: Iterable[int]) -> str:

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from zelo.retrieval.bm25 import BM25
-from zelo.training.batches import Group, Source
-from zelo.training.mining import CHARACTERS_INDEXED
+from zelo.training.nano.batches import Group, Source
+from zelo.training.nano.mining import CHARACTERS_INDEXED
 
 CANDIDATES, BEST = 60, 10  # of each query; documents of BM25's top ten are drawn more often
 QUERIES_PER_SOURCE = 3_000

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from transformers import Qwen3ForCausalLM
 
-from zelo.training.batches import pad_by_length
+from zelo.training.nano.batches import pad_by_length
 
 _log = logging.getLogger("zelo")
 

@@ -16,30 +16,25 @@ import torch
 from torch import Tensor
 from transformers import Qwen3ForCausalLM
 
+from zelo.collections import Collection, normal_text, read_collection
 from zelo.families import FAMILIES
 from zelo.local.prompt import PromptEncoder
 from zelo.local.saving import save_reranker
-from zelo.training import losses
-from zelo.training.batches import (
+from zelo.training.nano import losses
+from zelo.training.nano.batches import (
     GroupShape,
     Source,
     draw_groups,
     encode_groups,
     sentence_examples,
 )
-from zelo.training.circuit import TokenFacts, build, nano_config, set_weights
-from zelo.training.collections import (
-    Collection,
-    merge_repeated_queries,
-    normal_text,
-    read_collection,
-    without_queries,
-)
-from zelo.training.imitation import draw_scored_groups
-from zelo.training.loop import Schedule, last_logits, train
-from zelo.training.measuring import Candidates, first_stage, quality
-from zelo.training.mining import mine
-from zelo.training.vocabulary import normal_forms, train_tokenizer, word_weights
+from zelo.training.nano.circuit import TokenFacts, build, nano_config, set_weights
+from zelo.training.nano.imitation import draw_scored_groups
+from zelo.training.nano.loop import Schedule, last_logits, train
+from zelo.training.nano.measuring import Candidates, first_stage, quality
+from zelo.training.nano.mining import mine
+from zelo.training.nano.queries import merge_repeated_queries, without_queries
+from zelo.training.nano.vocabulary import normal_forms, train_tokenizer, word_weights
 
 _log = logging.getLogger("zelo")
 
@@ -68,9 +63,11 @@ LEARNING_RATE = 5e-4
 
 def read_training_sets(data: pathlib.Path) -> list[Collection]:
     """The training collections, repeated queries merged, scifact's test claims left out."""
-    test_claims = read_collection(data / "scifact", "test").queries.values()
+    test_claims = read_collection(data / "scifact", split="test").collection.queries.values()
     forbidden = {normal_text(text) for text in test_claims}
-    sets = [read_collection(data / name, split) for name, split, _ in TRAINING_SETS]
+    sets = [
+        read_collection(data / name, split=split).collection for name, split, _ in TRAINING_SETS
+    ]
     return [merge_repeated_queries(without_queries(found, forbidden)) for found in sets]
 
 
@@ -152,7 +149,11 @@ def run(data: pathlib.Path, out: pathlib.Path, cache: pathlib.Path, seed: int, s
         model,
         encoder,
         [
-            first_stage(read_collection(data / name, "dev"), queries=40, depth=50, only_found=True)
+            first_stage(
+                read_collection(data / name, split="dev").collection,
+                queries=40,
+                depth=50,
+            )
             for name in ("cosqa", "tatqa")
         ],
     )
@@ -198,7 +199,3 @@ def main() -> None:
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s")
     _log.setLevel(logging.INFO)
     run(arguments.data, arguments.out, arguments.cache, arguments.seed, arguments.steps)
-
-
-if __name__ == "__main__":
-    main()

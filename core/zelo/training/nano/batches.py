@@ -6,14 +6,14 @@ Everything random comes from the one generator that is passed in.
 import dataclasses
 import random
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from zelo.local.options import Limits
 from zelo.local.prompt import PromptEncoder
-from zelo.training.mining import Example
+from zelo.training.nano.mining import Example
 
 CHARACTERS_PER_TOKEN = 8  # more than any text here has; cutting before encoding saves time
 
@@ -31,7 +31,7 @@ class Source:
     """One collection's examples, and how often it is drawn from."""
 
     name: str
-    documents: dict[str, str]
+    documents: Mapping[str, str]
     examples: list[Example]
     weight: float
 

@@ -10,8 +10,8 @@ import json
 import logging
 import pathlib
 
+from zelo.collections import Collection, normal_text
 from zelo.retrieval.bm25 import BM25
-from zelo.training.collections import Collection, normal_text
 
 _log = logging.getLogger("zelo")
 

@@ -5,7 +5,6 @@ read the packaged model.
 """
 
 import dataclasses
-import json
 import random
 from functools import cache
 from pathlib import Path
@@ -18,12 +17,13 @@ from transformers import Qwen3ForCausalLM
 
 from zelo import Reranker
 from zelo.catalog import resolve
+from zelo.collections import Collection, normal_text
 from zelo.errors import InputError
 from zelo.families import FAMILIES
 from zelo.local.prompt import PromptEncoder
 from zelo.local.saving import save_reranker
-from zelo.training import losses
-from zelo.training.batches import (
+from zelo.training.nano import losses
+from zelo.training.nano.batches import (
     Group,
     GroupShape,
     Source,
@@ -32,18 +32,12 @@ from zelo.training.batches import (
     pad_by_length,
     sentence_examples,
 )
-from zelo.training.circuit import Dim, TokenFacts, build, nano_config, set_weights
-from zelo.training.collections import (
-    Collection,
-    merge_repeated_queries,
-    normal_text,
-    read_collection,
-    without_queries,
-)
-from zelo.training.imitation import draw_scored_groups
-from zelo.training.loop import Schedule, last_logits, train
-from zelo.training.mining import mine
-from zelo.training.vocabulary import normal_forms, train_tokenizer, word_weights
+from zelo.training.nano.circuit import Dim, TokenFacts, build, nano_config, set_weights
+from zelo.training.nano.imitation import draw_scored_groups
+from zelo.training.nano.loop import Schedule, last_logits, train
+from zelo.training.nano.mining import mine
+from zelo.training.nano.queries import merge_repeated_queries, without_queries
+from zelo.training.nano.vocabulary import normal_forms, train_tokenizer, word_weights
 
 WORDS = (
     "river stone bridge water cold grey town spring hill boat read json file open close write "
@@ -94,42 +88,6 @@ def collection(documents: list[str], queries: list[tuple[str, int]]) -> Collecti
         {f"q{i}": text for i, (text, _) in enumerate(queries)},
         {f"q{i}": {f"d{number}": 1} for i, (_, number) in enumerate(queries)},
     )
-
-
-def write_collection(folder: Path) -> None:
-    """A BEIR folder with an id that holds spaces, a lone quote, and two splits."""
-    (folder / "qrels").mkdir()
-    documents = [
-        {"_id": "a b", "title": "", "text": "one"},
-        {"_id": 'c"d', "title": "Two", "text": "two\u2028lines"},
-    ]
-    queries = [{"_id": "q1", "text": "first"}, {"_id": "q2", "text": "second"}]
-    for name, rows in (("corpus", documents), ("queries", queries)):
-        lines = [json.dumps(row, ensure_ascii=False) for row in rows]
-        (folder / f"{name}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    header = "query-id\tcorpus-id\tscore\n"
-    (folder / "qrels" / "train.tsv").write_text(f'{header}q1\tc"d\t1\n', encoding="utf-8")
-    (folder / "qrels" / "test.tsv").write_text(f"{header}q2\ta b\t1\n", encoding="utf-8")
-
-
-def test_reader_keeps_odd_ids_and_only_the_split(tmp_path: Path) -> None:
-    """Ids with spaces or quotes survive, and queries of other splits stay out."""
-    write_collection(tmp_path)
-    train_split = read_collection(tmp_path, "train")
-    assert train_split.queries == {"q1": "first"}
-    assert train_split.qrels == {"q1": {'c"d': 1}}
-    assert train_split.documents == {"a b": "one", 'c"d': "Two\ntwo\u2028lines"}
-    assert read_collection(tmp_path, "test").qrels == {"q2": {"a b": 1}}
-
-
-def test_reader_names_the_bad_line(tmp_path: Path) -> None:
-    """A line that is not JSON, or lacks its text, is named by file and number."""
-    write_collection(tmp_path)
-    corpus = tmp_path / "corpus.jsonl"
-    for bad in ("{", '{"_id": "x"}'):
-        corpus.write_text('{"_id": "a", "text": "t"}\n' + bad + "\n", encoding="utf-8")
-        with pytest.raises(ValueError, match=r"corpus\.jsonl, line 2"):
-            read_collection(tmp_path, "train")
 
 
 def test_repeated_queries_share_their_relevant_documents() -> None:

@@ -1,0 +1,5 @@
+"""`python -m zelo.training.nano`."""
+
+from zelo.training.nano.recipe import main
+
+main()
