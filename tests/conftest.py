@@ -9,6 +9,7 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -16,6 +17,7 @@ import pytest
 SCRUBBED = (
     *("HF_", "HUGGING", "HUGGINGFACE_", "TRANSFORMERS_", "ZELO_", "ZEROENTROPY_"),
     *("LANGCHAIN_", "LANGSMITH_"),  # or the tests would send traces
+    "OPENAI_",
 )
 KEPT = ("ZELO_TEST_MODEL_",)
 
@@ -114,3 +116,21 @@ def tiny_tokenizer_json() -> str:
     import tiny
 
     return tiny.tokenizer_json()
+
+
+@pytest.fixture(scope="session")
+def running_openai() -> Iterator[Any]:
+    """The server of `openai`, for tests that change nothing on it."""
+    from fake_openai import FakeOpenAI
+
+    with FakeOpenAI().running() as server:
+        yield server
+
+
+@pytest.fixture
+def openai(running_openai: Any) -> Any:
+    """A server that speaks OpenAI's API, as it is when it starts: see `fake_openai`."""
+    from fake_openai import FakeOpenAI
+
+    vars(running_openai).update(vars(FakeOpenAI(url=running_openai.url)))
+    return running_openai

@@ -12,9 +12,9 @@ import torch
 from tokenizers import Tokenizer
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
-from zelo.bench.peers import quiet
 from zelo.catalog import resolve
 from zelo.errors import InputError, ModelFileError
+from zelo.local.quiet import quiet
 from zelo.local.saving import save_reranker
 
 __all__ = ["SHAPES", "Shape", "read_tokenizer", "shape_named", "write_random_model"]

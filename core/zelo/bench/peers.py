@@ -1,14 +1,13 @@
 """The sides of a comparison: each loads the same folder and turns a workload into raw logits."""
 
-import logging
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 
 from zelo.errors import InputError, MissingExtraError
+from zelo.local.quiet import quiet
 from zelo.reranker import Reranker
 
 __all__ = [
@@ -17,7 +16,6 @@ __all__ = [
     "Peer",
     "ZeloPeer",
     "load_cross_encoder",
-    "quiet",
 ]
 
 DEFAULT_BATCH_SIZE = 32
@@ -96,22 +94,3 @@ def load_cross_encoder(folder: Path, dtype: str, device: str | None = None) -> A
             model_kwargs={"dtype": getattr(torch, dtype)},
             activation_fn=torch.nn.Identity(),  # not the sigmoid that is its default
         )
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keep transformers' bars and reports of loading and saving away from the terminal."""
-    from transformers.utils import logging as reports
-
-    silent: Any = reports  # its functions carry no types
-    bars = silent.is_progress_bar_enabled()
-    logger = logging.getLogger("sentence_transformers")
-    level = logger.level
-    silent.disable_progress_bar()
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
-        if bars:
-            silent.enable_progress_bar()

@@ -4,8 +4,7 @@ Shares with zelo's own scoring the reading of files and the score row, and nothi
 that fast: stock transformers runs whole prompts in float32, so both can be compared.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from zelo.families import Answer
 from zelo.local import device as devices
 from zelo.local.checkpoint import Checkpoint, inspect_checkpoint
 from zelo.local.head import read_score_row
+from zelo.local.quiet import quiet
 
 __all__ = ["Reference"]
 
@@ -87,7 +87,7 @@ class Reference:
 def _load(checkpoint: Checkpoint, device: torch.device) -> Any:
     load: Any = Qwen3Model
     try:
-        with _quiet():
+        with quiet():
             model = load.from_pretrained(
                 checkpoint.files.folder,
                 config=Qwen3Config.from_dict(checkpoint.files.config),
@@ -99,17 +99,3 @@ def _load(checkpoint: Checkpoint, device: torch.device) -> Any:
         message = f"{checkpoint.files.folder} could not be loaded as Qwen3: {error}"
         raise ModelFileError(message) from error
     return model.to(device).eval().requires_grad_(False)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep transformers' load report and progress bar off the terminal."""
-    verbosity, bar = reports.get_verbosity(), reports.is_progress_bar_enabled()
-    reports.set_verbosity_error()
-    reports.disable_progress_bar()
-    try:
-        yield
-    finally:
-        reports.set_verbosity(verbosity)
-        if bar:
-            reports.enable_progress_bar()

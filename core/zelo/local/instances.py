@@ -23,7 +23,7 @@ from zelo.local.model import ScoringModel, load_backbone
 from zelo.local.options import InstanceKey
 from zelo.local.prompt import PromptEncoder
 
-__all__ = ["Instance", "acquire"]
+__all__ = ["Instance", "acquire", "model_folder"]
 
 log = logging.getLogger("zelo")
 
@@ -35,7 +35,7 @@ class Instance:
         self._key = key
         self._pid = os.getpid()
         self._users = 0
-        folder = _folder(key)
+        folder = model_folder(key)
         checkpoint = inspect_checkpoint(folder, key.family or key.source.family)
         device = devices.choose_device(key.device)
         dtype = devices.choose_dtype(key.dtype or key.source.dtype, device)
@@ -121,7 +121,13 @@ def acquire(key: InstanceKey) -> Instance:
     return _registry.acquire(key)
 
 
-def _folder(key: InstanceKey) -> Path:
+def model_folder(key: InstanceKey) -> Path:
+    """Return the folder with a model's files, fetching them if they are not here.
+
+    Raises:
+        ModelError: they cannot be had.
+        InputError: the name is of no folder and no hub repository.
+    """
     if key.source.folder is not None:
         return key.source.folder
     if key.source.repo_id is None:

@@ -13,6 +13,7 @@ from zelo.errors import ModelFileError
 from zelo.local import attention
 from zelo.local.checkpoint import CheckpointFiles
 from zelo.local.packing import Pack
+from zelo.local.quiet import quiet
 
 __all__ = ["ScoringModel", "load_backbone"]
 
@@ -113,7 +114,7 @@ def load_backbone(files: CheckpointFiles, device: torch.device, dtype: torch.dty
             NaN or infinity.
     """
     try:
-        with _quiet():
+        with quiet():
             load: Any = Qwen3Model  # its signature does not tell that a report can come along
             backbone, report = load.from_pretrained(
                 files.folder,
@@ -157,18 +158,3 @@ def _check_finite(files: CheckpointFiles, backbone: torch.nn.Module) -> None:
                 "its numbers do not fit the dtype asked for"
             )
             raise ModelFileError(message)
-
-
-class _quiet:
-    """Keep transformers' own load report and progress bar off: ours is an error or nothing."""
-
-    def __enter__(self) -> None:
-        self._level = reports.get_verbosity()
-        self._bar = reports.is_progress_bar_enabled()
-        reports.set_verbosity_error()
-        reports.disable_progress_bar()
-
-    def __exit__(self, *_: object) -> None:
-        reports.set_verbosity(self._level)
-        if self._bar:
-            reports.enable_progress_bar()

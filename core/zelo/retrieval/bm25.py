@@ -1,10 +1,23 @@
-"""BM25 over `bm25s`, with an English stemmer. Knows texts and scores, nothing of rerankers."""
+"""BM25 over `bm25s`: an index of texts in memory, and the first stage that keeps it on disk.
 
+A word is a run of two or more letters, digits or underscores, in lower case. Languages written
+without spaces have no such words; they need another first stage.
+"""
+
+import json
+import os
+import pathlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
+from zelo.collections import Collection
 from zelo.errors import InputError, MissingExtraError
+from zelo.journal import key_of
+from zelo.retrieval.cache import Cache
+from zelo.retrieval.candidates import check_depth, choose, searchable
+from zelo.retrieval.stage import Retrieved, Run
+from zelo.scoring import Progress
 
 try:
     import bm25s
@@ -12,7 +25,11 @@ try:
 except ImportError as error:
     raise MissingExtraError("BM25 retrieval", "demo") from error
 
-__all__ = ["BM25", "Candidate"]
+__all__ = ["BM25", "BM25Stage", "Candidate"]
+
+SETTINGS = "settings.json"
+STOP_LISTS = {"english": "EN", "porter": "EN", "dutch_porter": "DUTCH"}
+"""Names of bm25s' lists of stop words that differ from the language's. EN is Lucene's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,18 +46,50 @@ class BM25:
     """A BM25 index over a list of documents, held in memory.
 
     `k1` and `b` default to 0.9 and 0.4, the values that Anserini tuned for BEIR-like collections.
+    `language` is one that PyStemmer stems (`english`, `german`, ...; `porter` is what Anserini
+    takes for English). Its stop words are left out where bm25s has a list: Danish, Dutch, English,
+    French, German, Italian, Norwegian, Portuguese, Russian, Spanish, Swedish and Turkish. In the
+    others common words stay, and count little because they are common. None takes words as they
+    are, all of them.
+
+    Raises:
+        InputError: there are no documents, none of them has a word, or the language is unknown.
     """
 
-    def __init__(self, documents: Sequence[str], *, k1: float = 0.9, b: float = 0.4) -> None:
+    def __init__(
+        self,
+        documents: Sequence[str],
+        *,
+        k1: float = 0.9,
+        b: float = 0.4,
+        language: str | None = "english",
+    ) -> None:
         if not documents:
             raise InputError("there are no documents to index; BM25 needs at least one")
-        self._size = len(documents)
-        self._stemmer = Stemmer.Stemmer("english")
+        self._words = _Words(language)
+        tokens = self._words.of(documents, return_ids=True)
+        if not any(tokens.ids):
+            raise InputError(f"none of {len(documents)} document(s) has a word that BM25 can find")
         self._index: Any = bm25s.BM25(k1=k1, b=b)
-        self._index.index(self._tokens(documents), show_progress=False)
+        self._index.index(tokens, show_progress=False)
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str]) -> Self:
+        """Return the index that `save` wrote; it finds the same with the same scores."""
+        settings = json.loads((pathlib.Path(folder) / SETTINGS).read_text(encoding="utf-8"))
+        index = cls.__new__(cls)
+        index._words = _Words(settings["language"])
+        index._index = bm25s.BM25.load(folder, show_progress=False, allow_pickle=False)
+        return index
+
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Write the index to an existing folder, as arrays and JSON."""
+        self._index.save(folder, show_progress=False, allow_pickle=False)
+        settings = json.dumps({"language": self._words.language})
+        (pathlib.Path(folder) / SETTINGS).write_text(settings, encoding="utf-8")
 
     def __len__(self) -> int:
-        return self._size
+        return int(self._index.scores["num_docs"])
 
     def search(self, query: str, depth: int = 100) -> list[Candidate]:
         """Return the best `depth` documents for one query, best first, ties by index."""
@@ -51,15 +100,8 @@ class BM25:
 
         Documents that share no word with the query are left out, so a list may be shorter.
         """
-        if depth < 1:
-            raise InputError(f"depth is {depth}; it counts documents and must be at least 1")
-        words = bm25s.tokenize(
-            list(queries),
-            stopwords="en",
-            stemmer=self._stemmer,
-            return_ids=False,
-            show_progress=False,
-        )
+        check_depth(depth)
+        words = self._words.of(queries, return_ids=False)
         return [self._search_words(query, depth) for query in words]
 
     def _search_words(self, words: list[str], depth: int) -> list[Candidate]:
@@ -69,7 +111,81 @@ class BM25:
         order = (-scores).argsort(kind="stable")[:depth]
         return [Candidate(int(i), float(scores[i])) for i in order if scores[i] > 0]
 
-    def _tokens(self, texts: Sequence[str]) -> Any:
+
+class BM25Stage:
+    """BM25 over the documents of a collection; each collection is indexed once and kept on disk.
+
+    The options are those of `BM25`. A `cache` other than the default one is named like
+    `Cache("folder")`.
+    """
+
+    def __init__(
+        self,
+        *,
+        k1: float = 0.9,
+        b: float = 0.4,
+        language: str | None = "english",
+        cache: Cache | None = None,
+        name: str = "bm25",
+    ) -> None:
+        _Words(language)  # an unknown one is told now, not after an hour
+        self.name = name
+        self._settings: dict[str, Any] = {"k1": k1, "b": b, "language": language}
+        self._cache = cache or Cache()
+
+    def retrieve(
+        self,
+        collection: Collection,
+        query_ids: Sequence[str],
+        depth: int,
+        progress: Progress | None = None,
+    ) -> Run:
+        """Return the documents that share words with a query; `progress` counts queries.
+
+        Raises:
+            InputError: no document of the collection has a word, or the depth is below 1.
+        """
+        check_depth(depth)
+        doc_ids = searchable(collection)
+        index = self._index(collection, doc_ids)
+        run: Run = {}
+        for query_id in query_ids:
+            found = index.search(collection.queries[query_id], depth + 1)
+            ranking = (Retrieved(doc_ids[each.index], each.score) for each in found)
+            run[query_id] = choose(collection, query_id, ranking, depth)
+            if progress is not None:
+                progress(len(run), len(query_ids))
+        return run
+
+    def _index(self, collection: Collection, doc_ids: Sequence[str]) -> BM25:
+        versions = (bm25s.__version__, Stemmer.version())
+        return self._cache.recall(
+            "bm25",
+            key_of(collection.fingerprint(), self._settings, versions),
+            read=BM25.load,
+            make=lambda: BM25([collection.documents[i] for i in doc_ids], **self._settings),
+            write=BM25.save,
+        )
+
+
+class _Words:
+    """Splits texts into words, leaves out stop words and stems the rest."""
+
+    def __init__(self, language: str | None) -> None:
+        languages = Stemmer.algorithms()
+        if language is not None and language not in languages:
+            message = f"language={language!r}; choose one of {', '.join(languages)}, or None"
+            raise InputError(message)
+        self.language = language
+        self._stemmer = None if language is None else Stemmer.Stemmer(language)
+        name = "" if language is None else STOP_LISTS.get(language, language.upper())
+        self._stop_words = list(getattr(bm25s.stopwords, f"STOPWORDS_{name}", ()))
+
+    def of(self, texts: Sequence[str], *, return_ids: bool) -> Any:
         return bm25s.tokenize(
-            list(texts), stopwords="en", stemmer=self._stemmer, show_progress=False
+            list(texts),
+            stopwords=self._stop_words,
+            stemmer=self._stemmer,
+            return_ids=return_ids,
+            show_progress=False,
         )

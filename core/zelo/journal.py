@@ -1,0 +1,108 @@
+"""Finished pieces of long work, kept on disk: a run that was killed goes on where it stopped.
+
+A journal is an SQLite file. A piece is written whole or not at all, each key stands there once,
+and a second process is kept out while one is at work. Evaluation writes one, and whatever else
+takes hours and is made of pieces. Knows nothing of what the pieces are.
+"""
+
+import hashlib
+import json
+import os
+import pathlib
+import sqlite3
+from collections.abc import Iterator
+from typing import Any, Self
+
+from zelo.errors import InputError
+
+__all__ = ["Journal", "key_of"]
+
+FORMAT = 1
+TABLE = "CREATE TABLE IF NOT EXISTS pieces (key TEXT PRIMARY KEY, value TEXT NOT NULL)"
+PUT = "INSERT INTO pieces VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
+
+
+class Journal:
+    """Values, as JSON, by key. Safe against a kill at any moment; one process at a time.
+
+    Use it from one thread. A value is on its way to the disk when `put` returns: a killed process
+    loses none, a machine that loses power perhaps the last few, which are then computed again.
+
+    Raises:
+        InputError: another process is at work in the file, or it is no journal.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = pathlib.Path(path)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._connection = sqlite3.connect(self.path, isolation_level=None, timeout=1.0)
+        try:
+            self._open()
+        except sqlite3.DatabaseError as error:
+            self._connection.close()
+            raise InputError(self._complaint(error)) from error
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def get(self, key: str) -> Any:
+        """Return the value of a key, or None."""
+        found = self._connection.execute("SELECT value FROM pieces WHERE key = ?", (key,))
+        row = found.fetchone()
+        return None if row is None else json.loads(row[0])
+
+    def put(self, key: str, value: Any) -> None:
+        """Keep a value, in place of an earlier one of that key.
+
+        Raises:
+            ValueError: it holds NaN or infinity, which JSON cannot say.
+        """
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        self._connection.execute(PUT, (key, text))
+
+    def items(self) -> Iterator[tuple[str, Any]]:
+        """Yield every key with its value, in the order of the keys."""
+        for key, text in self._connection.execute("SELECT key, value FROM pieces ORDER BY key"):
+            yield key, json.loads(text)
+
+    def __contains__(self, key: str) -> bool:
+        found = self._connection.execute("SELECT 1 FROM pieces WHERE key = ?", (key,))
+        return found.fetchone() is not None
+
+    def __len__(self) -> int:
+        (count,) = self._connection.execute("SELECT count(*) FROM pieces").fetchone()
+        return int(count)
+
+    def close(self) -> None:
+        """Let other processes in; calling it twice is harmless."""
+        self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _open(self) -> None:
+        # The lock is the operating system's: it goes when the process does, however it goes.
+        self._connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+        (version,) = self._connection.execute("PRAGMA user_version").fetchone()
+        (tables,) = self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        if version not in (0, FORMAT) or (version == 0 and tables):
+            message = f"{self.path} is another program's database; name another file or folder"
+            raise InputError(message)
+        self._connection.execute("PRAGMA journal_mode = WAL")
+        self._connection.execute("PRAGMA synchronous = NORMAL")
+        self._connection.execute(TABLE)
+        self._connection.execute(f"PRAGMA user_version = {FORMAT}")
+
+    def _complaint(self, error: sqlite3.DatabaseError) -> str:
+        if "locked" in str(error):
+            return f"{self.path}: another process is at work in it; wait for it, or end it"
+        return f"{self.path} cannot be read as a journal ({error}); move it away to start anew"
+
+
+def key_of(*parts: Any) -> str:
+    """Return a digest of values that JSON can say: equal for equal values, in any process."""
+    text = json.dumps(parts, ensure_ascii=True, sort_keys=True, separators=(",", ":"))
+    return hashlib.blake2b(text.encode(), digest_size=20).hexdigest()

@@ -1,0 +1,56 @@
+"""Dense retrieval: the documents whose embeddings point most nearly where the query's does.
+
+How texts become embeddings is the encoder's business. Every query is compared with every document,
+which suits collections of up to about a million documents.
+"""
+
+from collections.abc import Sequence
+
+from zelo.collections import Collection
+from zelo.retrieval.cache import Cache
+from zelo.retrieval.candidates import check_depth, choose, searchable
+from zelo.retrieval.embedding import Encoder, embed
+from zelo.retrieval.stage import Retrieved, Run
+from zelo.retrieval.vectors import nearest
+from zelo.scoring import Progress
+
+__all__ = ["DenseStage"]
+
+
+class DenseStage:
+    """Cosine similarity of embeddings, which are kept on disk."""
+
+    def __init__(
+        self, encoder: Encoder, *, cache: Cache | None = None, name: str = "dense"
+    ) -> None:
+        self.name = name
+        self._encoder = encoder
+        self._cache = cache or Cache()
+
+    def retrieve(
+        self,
+        collection: Collection,
+        query_ids: Sequence[str],
+        depth: int,
+        progress: Progress | None = None,
+    ) -> Run:
+        """Return the nearest documents of each query; `progress` counts embedded documents.
+
+        Raises:
+            InputError: every document is blank, or the depth is below 1.
+            ModelError: the encoder's model cannot be loaded.
+            ScoringError: the encoder gave no usable vector for some text.
+        """
+        check_depth(depth)
+        doc_ids = searchable(collection)
+        if not query_ids:
+            return {}
+        texts = [collection.documents[doc_id] for doc_id in doc_ids]
+        documents = embed(self._encoder, "documents", texts, self._cache, progress)
+        asked = [collection.queries[query_id] for query_id in query_ids]
+        queries = embed(self._encoder, "queries", asked, self._cache)
+        run: Run = {}
+        for query_id, found in zip(query_ids, nearest(queries, documents, depth + 1), strict=True):
+            ranking = (Retrieved(doc_ids[index], cosine) for index, cosine in found)
+            run[query_id] = choose(collection, query_id, ranking, depth)
+        return run
