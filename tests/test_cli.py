@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from zelo import Reranker, __version__
 from zelo.cli import app
-from zelo.cli.render import one_line, printable
+from zelo.untrusted import one_line, printable
 
 TEXTS = ["the river is cold", "a file is read with open", "", "stone bridge", "read a file"]
 KEYS = ["rank", "index", "id", "line", "score", "logit", "truncated", "empty", "text", "record"]

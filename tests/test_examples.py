@@ -10,6 +10,7 @@ import pytest
 EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.py"))
 EXPECTED = {
     "async_service.py": r"os\.getcwd \(\+[1-9].*40 requests were answered in [1-3]?\d forward",
+    "evaluate_retriever.py": r"python +16 +[\d,]+( +0\.\d{4}▲?){4}",
     "langchain_qa.py": r"1\. \S+ +(os\.getcwd) +\S+ +\+[1-9].*Answer from this: \1\(",
     "langgraph_agent.py": r"1\. \S+ +(tempfile\.Temp\w+) +\S+ +\+[1-9].*\n\n\1\(.*: Create",
     "llama_index_qa.py": r"1\. \S+ +(secrets\.token_urlsafe) +\S+ +\+[1-9].*-- \1\(",

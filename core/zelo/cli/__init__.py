@@ -17,6 +17,7 @@ from zelo.cli.demo import EPILOG as DEMO_EXAMPLES
 from zelo.cli.demo import demo
 from zelo.cli.doctor import EPILOG as DOCTOR_EXAMPLES
 from zelo.cli.doctor import doctor
+from zelo.cli.evaluate import evaluate_commands
 from zelo.cli.render import note, silence_stdout
 from zelo.cli.rerank import EPILOG as RERANK_EXAMPLES
 from zelo.cli.rerank import rerank
@@ -39,7 +40,8 @@ class _Commands(TyperGroup):
             result = super().invoke(ctx)
             sys.stdout.flush()
         except ZeloError as error:
-            note(f"error: {error}")
+            notes = getattr(error, "__notes__", [])  # where it happened, in long work
+            note("\n".join([f"error: {error}", *notes]))
             raise typer.Exit(1) from error
         except KeyboardInterrupt as interrupt:
             raise typer.Exit(INTERRUPTED) from interrupt
@@ -63,6 +65,7 @@ app.command(epilog=RERANK_EXAMPLES)(rerank)
 app.command(epilog=DEMO_EXAMPLES)(demo)
 app.command(epilog=SERVE_EXAMPLES)(serve)
 app.command(epilog=DOCTOR_EXAMPLES)(doctor)
+app.add_typer(evaluate_commands, name="evaluate")
 app.add_typer(bench_commands, name="bench")
 
 

@@ -22,8 +22,9 @@ from zelo.cli.options import (
     sound_text,
 )
 from zelo.cli.progress import scoring, working
-from zelo.cli.render import Screen, json_line, note, one_line, out, symbols
+from zelo.cli.render import Screen, json_line, note, out, symbols
 from zelo.results import RankedDocument
+from zelo.untrusted import one_line
 
 if TYPE_CHECKING:  # these bring numpy
     from zelo.reranker import Reranker

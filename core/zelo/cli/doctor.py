@@ -10,8 +10,9 @@ import typer
 
 from zelo.catalog import server_of_environment
 from zelo.cli.options import MODEL, Device, Family, as_usage_error
-from zelo.cli.render import errors_to, json_line, note, out, printable, symbols
+from zelo.cli.render import errors_to, json_line, note, out, symbols
 from zelo.errors import InputError, MissingExtraError
+from zelo.untrusted import printable
 
 __all__ = ["EPILOG", "doctor"]
 

@@ -3,12 +3,21 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
 
-from zelo.cli.render import errors_to, printable
+from zelo.cli.render import errors_to, symbols
 from zelo.scoring import Progress as Report
+from zelo.untrusted import printable
 
-__all__ = ["scoring", "steps", "working"]
+__all__ = ["scoring", "stages", "steps", "working"]
 
 
 @contextmanager
@@ -59,3 +68,35 @@ def scoring(loading: str | None) -> Iterator[Report | None]:
             bar.update(task, completed=done, total=total, visible=True)
 
         yield report
+
+
+@contextmanager
+def stages() -> Iterator[Callable[[str], Report]]:
+    """Show a bar for each piece of long work, with the time that it still takes.
+
+    The block names a piece as it begins, and reports to what that returns. Finished bars stay in
+    sight, with the time they took.
+    """
+    console = errors_to()
+    if not console.is_terminal:
+        yield lambda _: lambda done, total: None
+        return
+    columns = (
+        SpinnerColumn(finished_text="✓" if symbols(console) else "*"),
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(elapsed_when_finished=True),
+    )
+    with Progress(*columns, console=console) as bar:
+        tasks: list[TaskID] = []
+
+        def begin(name: str) -> Report:
+            if tasks:
+                last = bar.tasks[-1]
+                bar.update(tasks[-1], total=last.completed or 1, completed=last.completed or 1)
+            task = bar.add_task(printable(name), total=None)
+            tasks.append(task)
+            return lambda done, total: bar.update(task, completed=done, total=total)
+
+        yield begin

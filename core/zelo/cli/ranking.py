@@ -8,8 +8,9 @@ from rich.text import Text
 
 from zelo.cli.documents import Document
 from zelo.cli.options import Scale
-from zelo.cli.render import json_line, one_line
+from zelo.cli.render import json_line
 from zelo.results import RankedDocument
+from zelo.untrusted import one_line
 
 __all__ = ["table", "write_json"]
 

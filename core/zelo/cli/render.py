@@ -1,7 +1,6 @@
-"""What the screen gets: consoles, untrusted text made harmless, JSON lines, notes to the user.
+"""What the screen gets: consoles, JSON lines, notes to the user.
 
-Documents come from anywhere, so their text reaches a terminal only through `printable`, and rich
-only as `Text`, which reads no markup.
+Documents come from anywhere, so their text reaches a terminal only through `zelo.untrusted`.
 """
 
 import io
@@ -9,27 +8,23 @@ import json
 import os
 import re
 import sys
-import unicodedata
 from typing import Any, NoReturn
 
 import typer
 from rich.console import Console
-from rich.text import Text
+
+from zelo.untrusted import printable
 
 __all__ = [
     "Screen",
     "errors_to",
     "json_line",
     "note",
-    "one_line",
     "out",
-    "printable",
     "silence_stdout",
     "symbols",
 ]
 
-LONGEST_LINE = 2_000  # characters; more than any terminal is wide
-JOINERS = "\u200c\u200d"  # invisible, but Persian, Hindi and emoji are misspelt without them
 NOT_FOR_TERMINALS = re.compile("[\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
 
 
@@ -59,26 +54,6 @@ def note(message: str) -> None:
     typer.echo("\n".join(lines), err=True)
 
 
-def printable(text: str) -> str:
-    r"""Return a text that cannot steer a terminal: control characters become \x1b, \u202e, ...
-
-    So do characters that turn the direction of what follows, and halves of characters.
-    """
-    if text.isascii() and text.isprintable():
-        return text
-    return "".join(map(_shown, text))
-
-
-def one_line(text: str, style: str = "", *, mark: str = "") -> Text:
-    """Return a text as one line, to be cut where the table's cell ends, behind a coloured mark."""
-    head = text[: 2 * LONGEST_LINE]  # documents may be megabytes
-    line = printable(" ".join(head.split()))
-    cut = len(line) > LONGEST_LINE or len(text) > len(head)
-    shown = line[:LONGEST_LINE] + ("…" if cut else "")
-    parts = [(f"{mark} ", "yellow")] if mark else []
-    return Text.assemble(*parts, (shown, style), no_wrap=True, overflow="ellipsis")
-
-
 def json_line(value: dict[str, Any]) -> None:
     """Write one object as one line of JSON in UTF-8, whatever the locale, safe for terminals.
 
@@ -102,13 +77,3 @@ def silence_stdout() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (OSError, ValueError):  # a stdout without a file behind it has nothing to fail
         sys.stdout = open(os.devnull, "w", encoding="utf-8")
-
-
-def _shown(character: str) -> str:
-    category = unicodedata.category(character)
-    if category not in ("Cc", "Cf", "Cs") or character in JOINERS:
-        return character
-    code = ord(character)
-    if code < 0x100:
-        return f"\\x{code:02x}"
-    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"

@@ -19,8 +19,9 @@ from zelo.cli.options import (
     Model,
     as_usage_error,
 )
-from zelo.cli.render import note, out, printable
+from zelo.cli.render import note, out
 from zelo.errors import MissingExtraError
+from zelo.untrusted import printable
 
 __all__ = ["EPILOG", "serve"]
 

@@ -1,0 +1,164 @@
+"""Systems as they are written on a command line: `[NAME=]FIRST_STAGE[+RERANKER]`.
+
+First stages are `bm25`, `dense`, `hybrid`, `given` and `run:FILE`; rerankers `random`, `oracle`,
+`listwise:MODEL@URL`, and otherwise what `zelo.Reranker` takes, as `MODEL` or `MODEL@URL`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+from zelo.errors import InputError
+from zelo.evaluation.rerankers import Oracle, Pointwise, RandomOrder
+from zelo.evaluation.systems import Reordering, System
+from zelo.reranker import Reranker
+from zelo.retrieval.stage import FirstStage
+
+__all__ = ["Making", "Spec", "make_systems", "parse_spec"]
+
+LISTWISE = "listwise:"
+FIRST_STAGES = ("bm25", "dense", "hybrid", "given")
+
+
+class Spec(NamedTuple):
+    """A system as it was asked for."""
+
+    name: str
+    first_stage: str
+    reranker: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Making:
+    """What the specs do not say, the same for all systems."""
+
+    embedding_model: str | None = None
+    embedding_url: str | None = None
+    language: str | None = "english"
+    rrf_k: int = 60
+    instruction: str | None = None
+    concurrency: int | None = None
+    """Queries under way at once on a server."""
+    seed: int = 0
+    reranker: Mapping[str, Any] = field(default_factory=dict)
+    """Further arguments of every `zelo.Reranker`."""
+    here: Mapping[str, Any] = field(default_factory=dict)
+    """Those of rerankers that run in this process."""
+    server: Mapping[str, Any] = field(default_factory=dict)
+    """Those of rerankers on a server."""
+
+
+def parse_spec(text: str) -> Spec:
+    """Read one system.
+
+    Raises:
+        InputError: it has no such form; the message shows the forms.
+    """
+    name, equals, rest = text.partition("=")
+    if not equals or any(mark in name for mark in "+:/@"):
+        name, rest = "", text
+    first, plus, reranker = rest.partition("+")
+    known = first in FIRST_STAGES or (first.startswith("run:") and len(first) > 4)
+    if not known or (plus and not reranker):
+        message = (
+            f"{text!r} is no system; write FIRST_STAGE or FIRST_STAGE+RERANKER, with a first stage "
+            f"among {', '.join(FIRST_STAGES)} and run:FILE, such as bm25+zerank-2"
+        )
+        raise InputError(message)
+    return Spec(name or _short(first, reranker), first, reranker or None)
+
+
+def make_systems(specs: Sequence[Spec], making: Making) -> list[System]:
+    """Make the systems; equal first stages and rerankers are made once and shared.
+
+    Raises:
+        InputError: a part lacks an option that it needs, or an option is wrong.
+        MissingExtraError: a part needs a package that is not installed.
+    """
+    stages = {
+        word: _first_stage(word, making) for word in dict.fromkeys(s.first_stage for s in specs)
+    }
+    words = list(dict.fromkeys(spec.reranker for spec in specs if spec.reranker is not None))
+    labels = [_label(word) for word in words]
+    rerankers = {
+        word: _reranker(word, label if labels.count(label) == 1 else word, making)
+        for word, label in zip(words, labels, strict=True)
+    }
+    return [
+        System(
+            spec.name,
+            stages[spec.first_stage],
+            None if spec.reranker is None else rerankers[spec.reranker],
+        )
+        for spec in specs
+    ]
+
+
+def _first_stage(word: str, making: Making) -> FirstStage:
+    from zelo.retrieval import BM25Stage, DenseStage, GivenStage, HybridStage, RunStage
+
+    if word.startswith("run:"):
+        return RunStage(word.removeprefix("run:"))
+    if word == "given":
+        return GivenStage()
+    if word == "bm25":
+        return BM25Stage(language=making.language)
+    dense = DenseStage(_encoder(making))
+    if word == "dense":
+        return dense
+    return HybridStage([BM25Stage(language=making.language), dense], k=making.rrf_k)
+
+
+def _encoder(making: Making) -> Any:
+    from zelo.endpoints import Embeddings
+    from zelo.retrieval import EndpointEncoder, LocalEncoder
+
+    if making.embedding_model is None:
+        message = (
+            "dense and hybrid first stages need an embedding model: --embedding-model FOLDER, or "
+            "a model's name with --embedding-url of an OpenAI-compatible server"
+        )
+        raise InputError(message)
+    if making.embedding_url is not None:
+        return EndpointEncoder(Embeddings(making.embedding_model, base_url=making.embedding_url))
+    return LocalEncoder(making.embedding_model)
+
+
+def _reranker(word: str, label: str, making: Making) -> Reordering:
+    if word == "random":
+        return RandomOrder(making.seed)
+    if word == "oracle":
+        return Oracle()
+    model, _, url = word.partition("@")
+    if model.startswith(LISTWISE):
+        from zelo.endpoints import Chat
+        from zelo.evaluation.listwise import Listwise
+
+        chat = Chat(model.removeprefix(LISTWISE), base_url=url or None)
+        return Listwise(chat, label, concurrency=making.concurrency or 4)
+    of_place = {"base_url": url, **making.server} if url else making.here
+    return Pointwise(
+        Reranker(model, **making.reranker, **of_place),
+        label,
+        instruction=making.instruction,
+        concurrency=making.concurrency if url else None,
+        owned=True,
+    )
+
+
+def _short(first: str, reranker: str) -> str:
+    if first.startswith("run:"):
+        first = Path(first.removeprefix("run:")).stem.replace("{collection}", "").strip(".-_")
+        first = first or "run"
+    return f"{first}+{_label(reranker)}" if reranker else first
+
+
+def _label(word: str) -> str:
+    """What tables call a reranker: a model's last name, and the server's host."""
+    model, _, url = word.partition("@")
+    prefix = LISTWISE if model.startswith(LISTWISE) else ""
+    name = model.removeprefix(prefix).rstrip("/").rpartition("/")[2]
+    host = urlsplit(url).netloc.rpartition("@")[2]
+    return f"{prefix}{name}{'@' + host if host else ''}"
