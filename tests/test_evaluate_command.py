@@ -152,7 +152,7 @@ def test_robustness_is_one_command(evaluate: Evaluate, small: Path) -> None:
     """Attacks with and without defences, and passages inside long documents."""
     result = evaluate("robustness", small, "--queries", "2", "--depth", "8", "--lengths", "500")
     assert result.exit_code == 0, result.stderr
-    for word in ("flattery", "start", "end"):
+    for word in ("flattery", "one string", "at 0%", "at 100%", "chunk"):
         assert word in result.stdout
 
 
