@@ -115,5 +115,5 @@ for _ in range(2):
 def test_every_error_is_a_zelo_error() -> None:
     """One base class catches all errors that zelo raises on purpose."""
     errors = [value for name, value in vars(zelo).items() if name.endswith("Error")]
-    assert len(errors) == 18
+    assert len(errors) == 19
     assert all(issubclass(error, zelo.ZeloError) for error in errors)

@@ -4,6 +4,7 @@ Importing this package imports neither torch nor transformers; they are loaded w
 """
 
 from zelo.errors import (
+    BudgetError,
     ClosedError,
     DialectError,
     ForkedError,
@@ -29,6 +30,7 @@ from zelo.results import RankedDocument, Stats
 __version__ = "0.1.0"
 
 __all__ = [
+    "BudgetError",
     "ClosedError",
     "DialectError",
     "ForkedError",

@@ -17,6 +17,7 @@ ZeloError
 │   │   └── DialectError                it speaks another dialect, or none that is certain
 │   ├── ClosedError                     the reranker was closed
 │   └── ForkedError                     a forked child holds its parent's model
+├── BudgetError                         judging would cost more than the budget allows
 └── MissingExtraError (also ImportError)  an optional package is not installed
 
 A message says what was wrong, where, and what to do. It never holds a document's text.
@@ -25,6 +26,7 @@ A message says what was wrong, where, and what to do. It never holds a document'
 from collections.abc import Callable, Sequence
 
 __all__ = [
+    "BudgetError",
     "ClosedError",
     "DialectError",
     "ForkedError",
@@ -164,6 +166,10 @@ class ClosedError(ScoringError):
 
 class ForkedError(ScoringError):
     """This process was forked from one that had loaded the model, and must load its own."""
+
+
+class BudgetError(ZeloError):
+    """The budget does not allow what is still to be asked; what was paid for is kept."""
 
 
 class MissingExtraError(ZeloError, ImportError):

@@ -23,6 +23,7 @@ from zelo.cli.rerank import EPILOG as RERANK_EXAMPLES
 from zelo.cli.rerank import rerank
 from zelo.cli.serve import EPILOG as SERVE_EXAMPLES
 from zelo.cli.serve import serve
+from zelo.cli.train import train_commands
 from zelo.errors import ZeloError
 
 __all__ = ["app", "main"]
@@ -66,6 +67,7 @@ app.command(epilog=DEMO_EXAMPLES)(demo)
 app.command(epilog=SERVE_EXAMPLES)(serve)
 app.command(epilog=DOCTOR_EXAMPLES)(doctor)
 app.add_typer(evaluate_commands, name="evaluate")
+app.add_typer(train_commands, name="train")
 app.add_typer(bench_commands, name="bench")
 
 
