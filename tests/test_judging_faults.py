@@ -122,6 +122,6 @@ def test_a_request_that_is_refused_names_the_pair(tmp_path: Path, openai: Any) -
     """And holds no text."""
     openai.fail(400, times=30)
     with pytest.raises(RemoteError, match="answered 400") as failed:
-        judged(files_in(tmp_path), [ChatJudge(Chat("any", openai.url))])
+        judged(files_in(tmp_path), [ChatJudge(Chat("any", openai.url), concurrency=1)])
     assert "document 'bee-waggle' of query 'q-dance'" in failed.value.__notes__[0]
     assert "forager" not in failed.value.__notes__[0]
