@@ -53,13 +53,14 @@ class WordMatch:
         concurrency: int = 1,
         log: Path | None = None,
         fails_on: str | None = None,
+        pause: float = 0.002,
     ) -> None:
         self.name = name
         self.pointwise = pointwise
         self.concurrency = concurrency
         self.asked: list[Case] = []
         self.prepared = self.released = self.most_at_once = 0
-        self._log, self._fails_on = log, fails_on
+        self._log, self._fails_on, self._pause = log, fails_on, pause
         self._now = 0
 
     @property
@@ -78,7 +79,7 @@ class WordMatch:
         self.asked.append(case)
         self._now += 1
         self.most_at_once = max(self.most_at_once, self._now)
-        await asyncio.sleep(0.002)
+        await asyncio.sleep(self._pause)
         self._now -= 1
         if case.query_id == self._fails_on:
             raise ModelFailedError("the model failed")
@@ -98,7 +99,7 @@ class WordMatch:
 
 def run_to_be_killed(journal: Path, log: Path) -> Evaluation:
     """Two first stages that overlap, each behind the same reranker, with a journal."""
-    words = WordMatch(log=log)
+    words = WordMatch(log=log, pause=0.03)  # long enough to be killed before the end
     systems = [
         System("a", Slice("a", 0, 25), words),
         System("b", Slice("b", 10, 40), words),
