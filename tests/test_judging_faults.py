@@ -61,7 +61,7 @@ def test_what_is_no_score_is_refused(tmp_path: Path, value: float) -> None:
 def test_killed_runs_end_as_an_undisturbed_one(tmp_path: Path, openai: Any) -> None:
     """Killed at any moment, at most what was in flight is paid for again, and no line differs."""
     openai.chat = comparing
-    openai.pause = 0.004
+    openai.pause = 0.01
     generator, kills = random.Random(7), 3  # noqa: S311 - reproducible, not secret
     files = files_in(tmp_path, queries=6, documents=12)
     command = [sys.executable, judging_kit.__file__, str(tmp_path), openai.url]
