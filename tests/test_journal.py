@@ -99,6 +99,17 @@ def test_a_later_value_takes_the_place_of_an_earlier_one(tmp_path: Path) -> None
         assert list(journal.items()) == [("a", [2])]
 
 
+def test_items_can_be_those_of_a_prefix(tmp_path: Path) -> None:
+    """Exactly the keys that begin so, whatever stands in them."""
+    keys = ["", "a", "a%", "ab", "a_b", "A", "b", "é", "éa"]
+    with Journal(tmp_path / "journal.sqlite") as journal:
+        for key in keys:
+            journal.put(key, key)
+        for prefix in keys:
+            found = [key for key, _ in journal.items(prefix)]
+            assert found == sorted(key for key in keys if key.startswith(prefix))
+
+
 def test_numbers_that_json_cannot_say_are_refused(tmp_path: Path) -> None:
     """NaN would come back as something else, or not at all, so it is not written."""
     with Journal(tmp_path / "journal.sqlite") as journal:

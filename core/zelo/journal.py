@@ -19,6 +19,7 @@ __all__ = ["Journal", "key_of"]
 
 FORMAT = 1
 TABLE = "CREATE TABLE IF NOT EXISTS pieces (key TEXT PRIMARY KEY, value TEXT NOT NULL)"
+ITEMS = "SELECT key, value FROM pieces WHERE key >= ? AND substr(key, 1, ?) = ? ORDER BY key"
 PUT = "INSERT INTO pieces VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
 
 
@@ -60,9 +61,9 @@ class Journal:
         text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
         self._connection.execute(PUT, (key, text))
 
-    def items(self) -> Iterator[tuple[str, Any]]:
-        """Yield every key with its value, in the order of the keys."""
-        for key, text in self._connection.execute("SELECT key, value FROM pieces ORDER BY key"):
+    def items(self, prefix: str = "") -> Iterator[tuple[str, Any]]:
+        """Yield every key that begins so, with its value, in the order of the keys."""
+        for key, text in self._connection.execute(ITEMS, (prefix, len(prefix), prefix)):
             yield key, json.loads(text)
 
     def __contains__(self, key: str) -> bool:

@@ -1,6 +1,6 @@
 """`zelo doctor`: is that endpoint really the model, and if not, what is wrong with it?"""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -10,9 +10,9 @@ import typer
 
 from zelo.catalog import server_of_environment
 from zelo.cli.options import MODEL, Device, Family, as_usage_error
-from zelo.cli.render import errors_to, json_line, note, out, symbols
+from zelo.cli.progress import steps
+from zelo.cli.render import json_line, note, out, symbols
 from zelo.errors import InputError, MissingExtraError
-from zelo.untrusted import printable
 
 __all__ = ["EPILOG", "doctor"]
 
@@ -126,7 +126,7 @@ def doctor(
     if server is None and model is None:
         raise typer.BadParameter("say what to examine: --base-url URL, or --model FOLDER")
     scale: Any = score_scale  # checked by examine
-    with as_usage_error(), _in_options(), _steps() as on_step:
+    with as_usage_error(), _in_options(), steps() as on_step:
         wanted = Examination(
             model=model or DEFAULT,
             base_url=server,
@@ -178,14 +178,3 @@ def _in_options() -> Iterator[None]:
     except MissingExtraError as error:
         note(f"error: {error}")
         raise typer.Exit(2) from error
-
-
-@contextmanager
-def _steps() -> Iterator[Callable[[str], None]]:
-    """Show on stderr what is being asked, for people only."""
-    console = errors_to()
-    if not console.is_terminal:
-        yield lambda _: None
-        return
-    with console.status("starting", spinner="dots") as status:
-        yield lambda step: status.update(printable(step))

@@ -17,7 +17,7 @@ try:
 except ImportError as error:
     raise MissingExtraError("evaluation", "eval") from error
 
-__all__ = ["Price", "check_prices", "costs"]
+__all__ = ["SEARCH_DOCUMENTS", "Price", "check_prices", "costs"]
 
 FORMS = "0.025/Mtok, 0.30+2.50/Mtok (input + output), 2.50/hour or 2.00/1000-searches, in USD"
 NUMBER = r"\d+(?:\.\d+)?"

@@ -13,14 +13,12 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from zelo.errors import ScoringError
+from zelo.evaluation.costs import SEARCH_DOCUMENTS
 from zelo.journal import Journal, key_of
 from zelo.training.budget import Took
 from zelo.training.judges.judge import Judge, Pair, PairwiseJudge, PointwiseJudge, Side
 
 __all__ = ["Asked", "PairwiseVotes", "PointwiseVotes", "Votes", "votes_of"]
-
-SEARCH = 100
-"""Documents of one search, as vendors of rerankers count."""
 
 Unit = TypeVar("Unit")
 
@@ -69,10 +67,9 @@ class Votes(ABC, Generic[Unit]):
         """Name a unit by its ids."""
 
     def history(self) -> Iterator[Took]:
-        """Yield what each kept answer of this judge took; reads the whole journal."""
-        for key, value in self._journal.items():
-            if key.startswith(self._prefix):
-                yield Took.from_json(value["took"])
+        """Yield what each kept answer of this judge took."""
+        for _, value in self._journal.items(self._prefix):
+            yield Took.from_json(value["took"])
 
 
 class PairwiseVotes(Votes[Pair]):
@@ -166,7 +163,7 @@ class PointwiseVotes(Votes[Asked]):
         took = Took(
             requests=found.requests,
             input_tokens=found.input_tokens,
-            searches=math.ceil(len(rest) / SEARCH),
+            searches=math.ceil(len(rest) / SEARCH_DOCUMENTS),
             seconds=seconds,
         )
         known["scores"].update(zip(rest, found.values, strict=True))
