@@ -118,6 +118,25 @@ def tiny_tokenizer_json() -> str:
     return tiny.tokenizer_json()
 
 
+@pytest.fixture(scope="module")
+def local(tiny_model: Path) -> Iterator[Any]:
+    """The tiny model in this process; tests must not close it."""
+    from zelo import Reranker
+
+    with Reranker(tiny_model, dtype="float32", device="cpu") as reranker:
+        yield reranker
+
+
+@pytest.fixture(scope="module")
+def running(local: Any) -> Iterator[Any]:
+    """A server of another maker with the same model: see `fakes_serving`."""
+    from fakes import FAKES
+    from fakes_serving import FakeServer
+
+    with FakeServer(FAKES["gateway"], local).running() as server:
+        yield server
+
+
 @pytest.fixture(scope="session")
 def running_openai() -> Iterator[Any]:
     """The server of `openai`, for tests that change nothing on it."""

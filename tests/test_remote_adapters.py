@@ -7,8 +7,6 @@ import socket
 import threading
 
 import pytest
-from fakes import FAKES
-from fakes_serving import FakeServer
 from framework_kit import FACES, every_face, every_ranker, nodes
 from llama_index.postprocessor.zelo import ZeloRerank
 
@@ -18,18 +16,6 @@ KEY = "sk-zelo-5ecre7"
 QUERY = "how is the water of the river"
 TEXTS = ["stone bridges in the old town", "the water is cold", "read a file in Python", "a river"]
 GATEWAY = {"dialect": "gateway", "score_scale": "probability", "max_retries": 0}
-
-
-@pytest.fixture(scope="module")
-def local(tiny_model):
-    with Reranker(tiny_model, dtype="float32", device="cpu") as reranker:
-        yield reranker
-
-
-@pytest.fixture(scope="module")
-def running(local):
-    with FakeServer(FAKES["gateway"], local).running() as server:
-        yield server
 
 
 @pytest.fixture

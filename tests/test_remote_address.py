@@ -3,8 +3,6 @@
 import asyncio
 
 import pytest
-from fakes import FAKES
-from fakes_serving import FakeServer
 
 from zelo import InputError, MissingExtraError, RemoteAuthError, Reranker
 from zelo.remote.address import Address
@@ -12,18 +10,6 @@ from zelo.remote.address import Address
 KEY = "sk-zelo-5ecre7"
 QUERY, DOCUMENTS = "how is the water", ["the water is cold", "stone bridges"]
 GATEWAY = {"dialect": "gateway", "score_scale": "probability"}
-
-
-@pytest.fixture(scope="module")
-def local(tiny_model):
-    with Reranker(tiny_model, dtype="float32", device="cpu") as reranker:
-        yield reranker
-
-
-@pytest.fixture(scope="module")
-def running(local):
-    with FakeServer(FAKES["gateway"], local).running() as server:
-        yield server
 
 
 @pytest.mark.parametrize(

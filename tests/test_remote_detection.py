@@ -6,8 +6,6 @@ import logging
 import threading
 
 import pytest
-from fakes import FAKES
-from fakes_serving import FakeServer
 from starlette.responses import JSONResponse
 
 from zelo import DialectError, RemoteAnswerError, RemoteError, Reranker
@@ -30,18 +28,6 @@ FOUND = {
     "gateway": ("gateway", "canary"),
 }
 every_way = pytest.mark.parametrize("way", ["waiting", "awaiting"])
-
-
-@pytest.fixture(scope="module")
-def local(tiny_model):
-    with Reranker(tiny_model, dtype="float32", device="cpu") as reranker:
-        yield reranker
-
-
-@pytest.fixture(scope="module")
-def running(local):
-    with FakeServer(FAKES["gateway"], local).running() as server:
-        yield server
 
 
 def score(way, reranker, documents=DOCUMENTS):

@@ -5,7 +5,7 @@ import math
 
 import pytest
 from fakes import FAKES
-from fakes_serving import FakeServer, listening
+from fakes_serving import listening
 from served import application
 
 from zelo import InputError, Reranker
@@ -25,18 +25,6 @@ WITH_A_WORD_FOR_LENGTH = {"cohere-v2", "vllm", "litellm"}
 
 every_fake = pytest.mark.parametrize("kind", FAKES)
 every_way = pytest.mark.parametrize("way", ["waiting", "awaiting"])
-
-
-@pytest.fixture(scope="module")
-def local(tiny_model):
-    with Reranker(tiny_model, dtype="float32", device="cpu") as reranker:
-        yield reranker
-
-
-@pytest.fixture(scope="module")
-def running(local):
-    with FakeServer(FAKES["gateway"], local).running() as server:
-        yield server
 
 
 @pytest.fixture(scope="module")

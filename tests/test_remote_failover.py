@@ -20,12 +20,6 @@ GATEWAY = {"dialect": "gateway", "score_scale": "probability", "max_retries": 0}
 every_way = pytest.mark.parametrize("way", ["waiting", "awaiting"])
 
 
-@pytest.fixture(scope="module")
-def local(tiny_model):
-    with Reranker(tiny_model, dtype="float32", device="cpu") as reranker:
-        yield reranker
-
-
 @pytest.fixture
 def here(tiny_model):
     """A model in this process for one test, which closing its reranker closes."""

@@ -10,8 +10,6 @@ import warnings
 
 import httpx
 import pytest
-from fakes import FAKES
-from fakes_serving import FakeServer
 
 from zelo import ClosedError, Reranker, ScoringError
 
@@ -22,20 +20,8 @@ GATEWAY = {"dialect": "gateway", "score_scale": "probability"}
 
 
 @pytest.fixture(scope="module")
-def local(tiny_model):
-    with Reranker(tiny_model, dtype="float32", device="cpu") as reranker:
-        yield reranker
-
-
-@pytest.fixture(scope="module")
 def expected(local):
     return pytest.approx(local.score(QUERY, DOCUMENTS), abs=1e-4)
-
-
-@pytest.fixture(scope="module")
-def running(local):
-    with FakeServer(FAKES["gateway"], local).running() as server:
-        yield server
 
 
 @pytest.fixture

@@ -7,8 +7,6 @@ import pprint
 import traceback
 
 import pytest
-from fakes import FAKES
-from fakes_serving import FakeServer
 from framework_kit import FACES, Runs, documents
 from llama_index.core.instrumentation import get_dispatcher
 from llama_index.core.instrumentation.event_handlers import BaseEventHandler
@@ -23,18 +21,6 @@ QUERY = "how is the water of the river"
 TEXTS = [f"the water is cold {CANARY}", f"stone bridges {CANARY}", "read a file in Python"]
 LLAMA_INDEX, LANGCHAIN, _ = FACES
 WAYS = ["waiting", "awaiting"]
-
-
-@pytest.fixture(scope="module")
-def local(tiny_model):
-    with Reranker(tiny_model, dtype="float32", device="cpu") as reranker:
-        yield reranker
-
-
-@pytest.fixture(scope="module")
-def running(local):
-    with FakeServer(FAKES["gateway"], local).running() as server:
-        yield server
 
 
 def echoed(asked):

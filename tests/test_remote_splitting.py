@@ -23,12 +23,6 @@ TEI = {"dialect": "tei", "score_scale": "probability"}
 
 
 @pytest.fixture(scope="module")
-def local(tiny_model):
-    with Reranker(tiny_model, dtype="float32", device="cpu") as reranker:
-        yield reranker
-
-
-@pytest.fixture(scope="module")
 def running(local):
     with FakeServer(FAKES["tei"], local).running() as server:
         yield server

@@ -6,7 +6,6 @@ from rich.table import Table
 from rich.text import Text
 
 from zelo.bench.http_results import HttpReport, Latency, Load, Overload
-from zelo.bench.report import BUSY
 
 __all__ = ["rendered"]
 
@@ -72,13 +71,7 @@ def _refusals(overload: Overload) -> str:
 
 
 def _notes(report: HttpReport) -> list[str]:
-    notes = []
-    machine = report.machine
-    if machine.load is not None and machine.load > BUSY * machine.cores:
-        notes.append(
-            f"The machine was busy (load {machine.load:.1f} on {machine.cores} cores): times and "
-            "ratios are not to be relied on. Measure on an idle machine."
-        )
+    notes = report.machine.warnings()
     loads = [report.load, report.overload] if report.overload else [report.load]
     statuses = [load.statuses for load in loads]
     if not report.sound:

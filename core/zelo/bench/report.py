@@ -9,8 +9,6 @@ from zelo.bench.results import Comparison, Machine, Memory, Report, Spread, Work
 
 __all__ = ["rendered"]
 
-BUSY = 0.5
-"""Load per core from which other work is likely to have disturbed the measurement."""
 LEGEND = (
     "ratio = peer time / zelo time, median and range of {rounds} alternating pairs of runs; "
     "peer/32 = at batch size 32; * its fastest; logits off = largest difference of logits"
@@ -91,13 +89,7 @@ def _share(ours: Memory, theirs: Memory) -> str:
 
 
 def _notes(report: Report) -> list[str]:
-    notes = []
-    machine = report.machine
-    if machine.load is not None and machine.load > BUSY * machine.cores:
-        notes.append(
-            f"The machine was busy (load {machine.load:.1f} on {machine.cores} cores): times and "
-            "ratios are not to be relied on. Measure on an idle machine."
-        )
+    notes = report.machine.warnings()
     if not report.agrees:
         notes.append(
             "Where no ratio is given, the sides' logits differ by more than "

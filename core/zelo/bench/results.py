@@ -29,6 +29,10 @@ class Memory(NamedTuple):
     """`kernel high-water mark`, exact, or `sampled`, which may miss a short peak."""
 
 
+BUSY = 0.5
+"""Load per core from which other work is likely to have disturbed the measurement."""
+
+
 @dataclass(frozen=True, slots=True)
 class Machine:
     """Where it was measured, and with what."""
@@ -40,6 +44,15 @@ class Machine:
     load: float | None
     """Processes that wanted to run in the minute before, where the system tells."""
     versions: dict[str, str]
+
+    def warnings(self) -> list[str]:
+        """What a reader must know of it to judge the figures."""
+        if self.load is None or self.load <= BUSY * self.cores:
+            return []
+        return [
+            f"The machine was busy (load {self.load:.1f} on {self.cores} cores): times and "
+            "ratios are not to be relied on. Measure on an idle machine."
+        ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from typing import Self, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from zelo.errors import InputError
+from zelo.whole import whole_file
 
 __all__ = [
     "Candidates",
@@ -123,21 +124,11 @@ def read_records(path: str | os.PathLike[str], kind: type[Record]) -> Iterator[R
 
 def write_records(path: str | os.PathLike[str], records: Iterable[BaseModel]) -> int:
     """Write records in place of what a file held, when all of them are on disk; count them."""
-    target = pathlib.Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f".{target.name}.{os.getpid()}.partial")
     count = 0
-    try:
-        with part.open("wb") as file:
-            for record in records:
-                file.write(record.model_dump_json(exclude_none=False).encode() + b"\n")
-                count += 1
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, target)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
+    with whole_file(pathlib.Path(path)) as partial, partial.open("wb") as file:
+        for record in records:
+            file.write(record.model_dump_json(exclude_none=False).encode() + b"\n")
+            count += 1
     return count
 
 

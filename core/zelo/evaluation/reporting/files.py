@@ -17,6 +17,7 @@ from zelo.evaluation.reporting.markdown import markdown
 from zelo.evaluation.reporting.plain import as_csv, as_json
 from zelo.evaluation.reporting.records import query_records
 from zelo.evaluation.results import Evaluation, Ranked, Ranking
+from zelo.whole import whole_file
 
 __all__ = ["file_name", "write_folder"]
 
@@ -111,16 +112,7 @@ def _bytes(text: str) -> bytes:
 
 @contextlib.contextmanager
 def _whole(path: pathlib.Path, written: list[pathlib.Path]) -> Iterator[pathlib.Path]:
-    """Lend the path of a file that takes `path`'s place when the block ends, if it ends well.
-
-    So a reader sees the old content or the new, never a half.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    try:
+    """Write a whole file, and note that it is there."""
+    with whole_file(path) as partial:
         yield partial
-        os.replace(partial, path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
     written.append(path)
