@@ -4,6 +4,7 @@ import asyncio
 import math
 import pickle
 import time
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -41,7 +42,8 @@ def clock(monkeypatch):
         clock.sleep(seconds)
 
     monkeypatch.setattr(module, "time", clock)
-    monkeypatch.setattr(module.asyncio, "sleep", asleep)
+    # not asyncio.sleep itself: servers of other tests may still be ending, and sleep meanwhile
+    monkeypatch.setattr(module, "asyncio", SimpleNamespace(sleep=asleep))
     return clock
 
 
