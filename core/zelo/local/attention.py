@@ -37,19 +37,32 @@ def packed_attention(
     query (1, H, Q, D), key and value (1, H_kv, T, D), rotary embedding applied; H_kv divides H.
     Returns (1, Q, H, D) and no weights.
     """
-    out = torch.empty_like(query)
-    for segment in segments:
-        start, length = segment.own_start, segment.own_length
-        keys, values = key.narrow(2, start, length), value.narrow(2, start, length)
+    dtype = query.dtype
+    if query.requires_grad and query.device.type == "cpu":
+        # torch's backward pass in bfloat16 takes 1.7 times as long there (110 rows, 130 keys)
+        query, key, value = query.float(), key.float(), value.float()
+    spans = _spans(segments)
+    # split, not narrow: its backward pass writes each row once, not all rows for each segment
+    lengths = [length for _, length in spans]
+    keys = dict(zip(spans, torch.split(key, lengths, dim=2), strict=True))
+    values = dict(zip(spans, torch.split(value, lengths, dim=2), strict=True))
+    queries = torch.split(query, [segment.query_length for segment in segments], dim=2)
+    out = []
+    for segment, rows in zip(segments, queries, strict=True):
+        own = segment.own_start, segment.own_length
+        seen = keys[own], values[own]
         if segment.prefix_length:
-            start, length = segment.prefix_start, segment.prefix_length
-            keys = torch.cat((key.narrow(2, start, length), keys), dim=2)
-            values = torch.cat((value.narrow(2, start, length), values), dim=2)
-        start, length = segment.query_start, segment.query_length
-        out.narrow(2, start, length).copy_(
-            _causal(query.narrow(2, start, length), keys, values, scaling)
-        )
-    return out.transpose(1, 2), None
+            prefix = segment.prefix_start, segment.prefix_length
+            seen = torch.cat((keys[prefix], seen[0]), 2), torch.cat((values[prefix], seen[1]), 2)
+        out.append(_causal(rows, *seen, scaling))
+    return torch.cat(out, dim=2).transpose(1, 2).to(dtype), None
+
+
+def _spans(segments: list[Segment]) -> list[tuple[int, int]]:
+    """Return start and length of every prefix and suffix: together all key rows, in order."""
+    spans = {(segment.own_start, segment.own_length) for segment in segments}
+    spans |= {(segment.prefix_start, segment.prefix_length) for segment in segments}
+    return sorted(span for span in spans if span[1])
 
 
 def _causal(

@@ -15,7 +15,7 @@ from zelo.local.checkpoint import CheckpointFiles
 from zelo.local.packing import Pack
 from zelo.local.quiet import quiet
 
-__all__ = ["ScoringModel", "load_backbone"]
+__all__ = ["LastLayer", "ScoringModel", "load_backbone"]
 
 reports: Any = logging  # transformers' own, whose functions carry no types
 
@@ -30,7 +30,7 @@ class ScoringModel:
         self.backbone: Any = backbone.requires_grad_(False)
         self.device: torch.device = backbone.device
         self._row = row.to(self.device, torch.float32)
-        backbone.layers[-1] = _LastLayer(backbone.layers[-1])
+        backbone.layers[-1] = LastLayer(backbone.layers[-1])
 
     @torch.inference_mode()
     def logits(self, pack: Pack) -> list[float]:
@@ -48,7 +48,7 @@ class ScoringModel:
         return logits
 
 
-class _LastLayer(torch.nn.Module):
+class LastLayer(torch.nn.Module):
     """The last decoder layer, computed for the rows whose hidden state is read.
 
     Keys and values are needed of every token; queries, the output projection and the MLP only of

@@ -1,0 +1,178 @@
+"""The model that learns: packs in, raw logits out with gradients, and saved as a reranker.
+
+The same maths as `zelo.local.model.ScoringModel`. Knows nothing of steps, losses or optimizers.
+"""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor
+from transformers import Qwen3ForCausalLM, Qwen3Model
+
+from zelo.catalog import resolve
+from zelo.errors import UnsupportedModelError
+from zelo.families import FAMILIES
+from zelo.local.checkpoint import Checkpoint, inspect_checkpoint
+from zelo.local.device import choose_device
+from zelo.local.head import read_score_row
+from zelo.local.instances import model_folder
+from zelo.local.model import LastLayer, load_backbone
+from zelo.local.options import InstanceKey
+from zelo.local.packing import Pack
+from zelo.local.prompt import PromptEncoder
+from zelo.local.quiet import quiet
+from zelo.local.saving import save_reranker
+from zelo.training.learning.lora import add_updates, merged_state
+from zelo.training.learning.processes import own_card
+from zelo.training.learning.settings import Learning
+
+__all__ = ["Student", "load_student"]
+
+LONGEST = 32_768
+"""Tokens of a prompt; what zelo.Reranker reads if it is told no other limit."""
+
+
+class Student(torch.nn.Module):
+    """A Qwen3 in training, which answers in zerank's frame by the logit of "Yes".
+
+    All floating-point tensors have one number type, that of `Learning.precision`. Weights that
+    are not trained do not ask for gradients.
+    """
+
+    def __init__(
+        self, backbone: Qwen3Model, row: Tensor | None, encoder: PromptEncoder, tokenizer: Tokenizer
+    ) -> None:
+        super().__init__()
+        self.backbone: Any = backbone
+        self.row = None if row is None else torch.nn.Parameter(row.to(backbone.dtype))
+        """The score row (hidden,) of a model that does not share it with its embedding."""
+        self.encoder = encoder
+        self.tokenizer = tokenizer
+        self.masters: dict[str, Tensor] = {}
+        """Float32 values behind trained weights in bfloat16, by name; the loop keeps them here."""
+        backbone.layers[-1] = LastLayer(backbone.layers[-1])
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        device: torch.device = self.backbone.device
+        return device
+
+    @property
+    def max_tokens(self) -> int:
+        """Longest prompt that the model reads."""
+        return min(LONGEST, int(self.backbone.config.max_position_embeddings))
+
+    def forward(self, pack: Pack) -> Tensor:
+        """Return the raw logit of each prompt (N,), float32."""
+        hidden = self.backbone(
+            input_ids=pack.ids[None],
+            position_ids=pack.positions[None],
+            attention_mask={"full_attention": None},
+            use_cache=False,
+            segments=pack.segments,
+            last_segments=pack.last_segments,
+            last_rows=pack.last_rows,
+        ).last_hidden_state[0]  # (N, hidden)
+        row = self.row
+        if row is None:
+            row = self.backbone.embed_tokens.weight[self.encoder.positive_id]
+        logits: Tensor = hidden.float() @ row.float()
+        return logits
+
+    def save(self, folder: Path, *, family: str = "zelo") -> None:
+        """Write a reranker in the sentence-transformers form, LoRA's updates merged.
+
+        `zelo.Reranker(folder)` gives the student's own scores, but for what merging rounds off in
+        bfloat16. Weights are stored in the number type that they were trained to compute in.
+        """
+        state = merged_state(self, self.masters)
+        row = state.pop("row", None)
+        names = {self._stock_name(name): value for name, value in state.items()}
+        dtype: torch.dtype = self.backbone.dtype
+        config = copy.deepcopy(self.backbone.config)
+        vars(config).pop("auto_map", None)  # names code that the new folder does not hold
+        with torch.device("meta"):
+            whole = Qwen3ForCausalLM(config)
+        names["lm_head.weight"] = self._projection(names["model.embed_tokens.weight"], row)
+        whole.load_state_dict(
+            {name: value.to(dtype) for name, value in names.items()}, strict=True, assign=True
+        )
+        whole.tie_weights()
+        with quiet():
+            save_reranker(whole, self.tokenizer, folder, family=family, dtype=dtype)
+
+    def _projection(self, embedding: Tensor, row: Tensor | None) -> Tensor:
+        """The vocabulary projection: the embedding, or the score row alone, other rows 0."""
+        if row is None:
+            return embedding
+        projection = torch.zeros_like(embedding, dtype=row.dtype)
+        projection[self.encoder.positive_id] = row
+        return projection
+
+    def _stock_name(self, name: str) -> str:
+        """Return a parameter's name in transformers' model, without the last layer's wrapper."""
+        last = f"backbone.layers.{len(self.backbone.layers) - 1}"
+        if name.startswith(f"{last}.layer."):
+            name = last + name.removeprefix(f"{last}.layer")
+        return name.replace("backbone.", "model.", 1)
+
+
+def load_student(model: str, learning: Learning, *, device: str | None = None) -> Student:
+    """Load a model that is to be trained.
+
+    Args:
+        model: alias, folder or hub name: whatever `zelo.Reranker` loads here, or a plain Qwen3.
+            One with another prompt (Qwen3-Reranker) is a start like any other Qwen3: it learns
+            zerank's frame.
+        learning: precision, LoRA and what is left alone.
+        device: such as cuda:1; None for an accelerator, where several processes train each its
+            own, or else the CPU.
+
+    Raises:
+        ModelError: the model cannot be found, read or trusted.
+        InputError: the device cannot be used here.
+        MissingExtraError: LoRA is asked for and peft is not installed.
+    """
+    source = resolve(model)
+    checkpoint = _inspect(model_folder(InstanceKey(source)))
+    encoder = PromptEncoder(checkpoint.files.tokenizer_json, FAMILIES["zelo"])
+    dtype = torch.bfloat16 if learning.precision == "bf16" else torch.float32
+    backbone = load_backbone(checkpoint.files, choose_device(device or own_card()), dtype)
+    row = None
+    if not checkpoint.files.config.get("tie_word_embeddings"):
+        plain = Checkpoint(checkpoint.files, encoder.family, converted=False)
+        row = read_score_row(plain, encoder.positive_id, None).to(backbone.device)
+    tokenizer = Tokenizer.from_str(checkpoint.files.tokenizer_json)
+    student = Student(backbone, row, encoder, tokenizer)
+    _choose_weights(student, learning)
+    return student
+
+
+def _inspect(folder: Path) -> Checkpoint:
+    """Read the folder's marks; a plain Qwen3 that has none becomes one of our own family."""
+    try:
+        return inspect_checkpoint(folder)
+    except UnsupportedModelError:
+        checkpoint = inspect_checkpoint(folder, "zelo")
+        if checkpoint.converted:  # to a head that is not made of an answer's row
+            raise
+        return checkpoint
+
+
+def _choose_weights(student: Student, learning: Learning) -> None:
+    """Let only those weights ask for gradients that are trained."""
+    if learning.lora_rank:
+        student.requires_grad_(False)
+        add_updates(student.backbone, learning)
+    elif not learning.embedding_rate:
+        student.backbone.embed_tokens.requires_grad_(False)
+    if learning.gradient_checkpointing:
+        backbone = student.backbone  # transformers 5 gave it another name on its way to 6
+        name = "activation_checkpointing_enable"
+        enable = getattr(backbone, name, None) or backbone.gradient_checkpointing_enable
+        enable({"use_reentrant": False})
+    student.train()
