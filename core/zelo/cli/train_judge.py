@@ -55,8 +55,9 @@ def judge(
             metavar="SPEC",
             help="[NAME=]JUDGE, repeatable: chat:MODEL@URL (a server that speaks OpenAI's API, "
             "with the key of OPENAI_API_KEY for its own; without @URL, OpenAI), embedding:MODEL "
-            "(a folder or a package; MODEL@URL on a server), a reranker as MODEL or MODEL@URL, "
-            "bm25, or oracle (the relevance judgements).",
+            "(a folder or a package; MODEL@URL on a server), pairwise:FOLDER (what zelo train "
+            "distill wrote), a reranker as MODEL or MODEL@URL, bm25, or oracle (the relevance "
+            "judgements).",
         ),
     ],
     target: Annotated[

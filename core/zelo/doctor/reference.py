@@ -14,7 +14,7 @@ from transformers.utils import logging
 
 from zelo.doctor.pairs import PAIRS, Known, Pair
 from zelo.doctor.prompts import RIGHT, Prompts, Way
-from zelo.errors import ModelFileError
+from zelo.errors import ModelFileError, UnsupportedModelError
 from zelo.families import Answer
 from zelo.local import device as devices
 from zelo.local.checkpoint import Checkpoint, inspect_checkpoint
@@ -78,10 +78,15 @@ class Reference:
 
     def _other_row(self, positive: Answer, negative: Answer | None) -> torch.Tensor:
         """Return the row of other answer tokens, whatever head the folder has."""
-        vocabulary = self._checkpoint.files.vocabulary
         plain = Checkpoint(self._checkpoint.files, self.family, converted=False)
-        no = None if negative is None else vocabulary[negative.text]
-        return read_score_row(plain, vocabulary[positive.text], no)
+        no = None if negative is None else self._token_id(negative)
+        return read_score_row(plain, self._token_id(positive), no)
+
+    def _token_id(self, answer: Answer) -> int:
+        found = self._checkpoint.files.token_id(answer.text)
+        if found is None:
+            raise UnsupportedModelError(f"the tokenizer has no one token for {answer.text!r}")
+        return found
 
 
 def _load(checkpoint: Checkpoint, device: torch.device) -> Any:

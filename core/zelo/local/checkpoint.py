@@ -13,8 +13,18 @@ from typing import Any
 
 from zelo.errors import InputError, ModelFileError, UnsupportedModelError
 from zelo.families import FAMILIES, Family, family_named
+from zelo.local.prompt import text_tokenizer
 
-__all__ = ["Checkpoint", "CheckpointFiles", "inspect_checkpoint", "read_checkpoint_files"]
+__all__ = [
+    "PAIRWISE",
+    "Checkpoint",
+    "CheckpointFiles",
+    "inspect_checkpoint",
+    "read_checkpoint_files",
+]
+
+PAIRWISE = "ZeloPairwise"
+"""The architecture that zelo names in the folder of a pairwise model, which is no reranker."""
 
 SUPPORTED = (
     "zelo scores zerank-1, zerank-1-small, zerank-2, zelo-nano and Qwen3-Reranker, saved in the "
@@ -52,6 +62,18 @@ class CheckpointFiles:
         except _UNREADABLE as error:
             message = f"{self.folder / 'tokenizer.json'} holds no vocabulary; fetch the file again"
             raise ModelFileError(message) from error
+
+    def token_id(self, text: str) -> int | None:
+        """Return the token that `text` is written with; None where it takes several."""
+        found = self.vocabulary.get(text)
+        if found is not None:
+            return found
+        # a tokenizer that changes its text, as by lower-casing, has no entry of that name
+        try:
+            ids = text_tokenizer(self.tokenizer_json).encode(text, add_special_tokens=False).ids
+        except Exception:  # tokenizers raises it bare; PromptEncoder says what is wrong
+            return None
+        return ids[0] if len(ids) == 1 else None
 
 
 @dataclass(frozen=True)
@@ -187,6 +209,13 @@ def _architecture(files: CheckpointFiles) -> str:
             "code; use zeroentropy/zerank-2-reranker at its pinned commit (alias 'zerank-2')"
         )
         raise UnsupportedModelError(message)
+    if architectures[0] == PAIRWISE:
+        message = (
+            f"{files.folder} is a pairwise model, made by zelo train distill: it compares two "
+            "documents and scores none by itself. Judge pairs with it, by "
+            f"zelo train judge --judge pairwise:{files.folder}, and rank with a reranker"
+        )
+        raise UnsupportedModelError(message)
     known = ("Qwen3ForCausalLM", "Qwen3ForSequenceClassification")
     if model_type != "qwen3" or architectures[0] not in known:
         message = (
@@ -273,8 +302,8 @@ def _modules(files: CheckpointFiles) -> list[dict[str, Any]]:
 
 
 def _answer_ids(files: CheckpointFiles, family: Family) -> tuple[int | None, int | None]:
-    positive = files.vocabulary.get(family.positive.text)
-    return positive, files.vocabulary.get(family.negative.text) if family.negative else None
+    positive = files.token_id(family.positive.text)
+    return positive, files.token_id(family.negative.text) if family.negative else None
 
 
 def _plain_family(files: CheckpointFiles) -> Family:

@@ -59,7 +59,7 @@ def family_of_score_row(files: CheckpointFiles) -> Family:
     row = _converted_row(files)
     for name in ("zerank", "qwen3-reranker"):
         family = FAMILIES[name]
-        ids = [files.vocabulary.get(a.text) for a in (family.positive, family.negative) if a]
+        ids = [files.token_id(a.text) for a in (family.positive, family.negative) if a]
         if None in ids:
             continue
         positive, negative = [*ids, None][:2]

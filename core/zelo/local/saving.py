@@ -11,10 +11,12 @@ from typing import Any
 
 import torch
 from tokenizers import Tokenizer
+from tokenizers.normalizers import NFC
 from transformers import Qwen3ForCausalLM
 
 from zelo.errors import InputError
 from zelo.families import ZERANK_PROMPT, family_named
+from zelo.local.prompt import PromptEncoder
 
 __all__ = ["save_reranker"]
 
@@ -42,13 +44,13 @@ def save_reranker(
     `family` is written into config.json as zelo's own mark, and `model` stays as it is.
 
     Raises:
-        InputError: the family has another frame, or the tokenizer lacks its answer token.
+        InputError: the family has another frame.
+        UnsupportedModelError: the tokenizer lacks its answer token, or lets text forge another.
     """
     answer = family_named(family)
-    answer_id = tokenizer.token_to_id(answer.positive.text)
-    if answer.prompt != ZERANK_PROMPT or answer_id is None:
-        message = f"family {family!r} cannot be saved with zerank's frame and this tokenizer"
-        raise InputError(message)
+    if answer.prompt != ZERANK_PROMPT:
+        raise InputError(f"family {family!r} cannot be saved with zerank's frame")
+    answer_id = PromptEncoder(tokenizer.to_str(), answer).positive_id
     folder.mkdir(parents=True, exist_ok=True)
     saved: Any = copy.deepcopy(model)
     saved.to(dtype).save_pretrained(folder)
@@ -77,8 +79,10 @@ def _tokenizer_config(model: Qwen3ForCausalLM, tokenizer: Tokenizer) -> dict[str
         }
         for token_id, token in tokenizer.get_added_tokens_decoder().items()
     }
+    # Qwen2Tokenizer builds its own normalisation and splitting; the plain class reads the file's.
+    own = isinstance(tokenizer.normalizer, NFC)
     return {
-        "tokenizer_class": "Qwen2Tokenizer",
+        "tokenizer_class": "Qwen2Tokenizer" if own else "PreTrainedTokenizerFast",
         "add_prefix_space": False,
         "add_bos_token": False,
         "added_tokens_decoder": added,

@@ -1,7 +1,7 @@
 """Judges as they are written on a command line: `[NAME=]KIND`.
 
-`oracle`, `bm25`, `chat:MODEL@URL`, `embedding:MODEL` or `embedding:MODEL@URL`, and otherwise what
-`zelo.Reranker` takes, as `MODEL` or `MODEL@URL`.
+`oracle`, `bm25`, `chat:MODEL@URL`, `embedding:MODEL` or `embedding:MODEL@URL`, `pairwise:FOLDER`,
+and otherwise what `zelo.Reranker` takes, as `MODEL` or `MODEL@URL`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ from zelo.training.lookup import CandidateFile
 
 __all__ = ["Making", "Spec", "make_judges", "parse_spec"]
 
-CHAT, EMBEDDING = "chat:", "embedding:"
+KINDS = CHAT, EMBEDDING, PAIRWISE = "chat:", "embedding:", "pairwise:"
 
 
 class Spec(NamedTuple):
@@ -46,7 +46,8 @@ class Making:
     scales: Mapping[str, float] = field(default_factory=dict)
     """Of judges that score, by name; the others have their own."""
     reranker: Mapping[str, Any] = field(default_factory=dict)
-    """Further arguments of every `zelo.Reranker` that runs in this process."""
+    """Further arguments of every `zelo.Reranker` that runs in this process; a pairwise model
+    takes `device` and `dtype` of them."""
 
 
 def parse_spec(text: str) -> Spec:
@@ -59,10 +60,10 @@ def parse_spec(text: str) -> Spec:
     if not equals or any(mark in name for mark in ":/@"):
         name, rest = "", text
     model, at, url = rest.partition("@")
-    if not model.removeprefix(CHAT).removeprefix(EMBEDDING) or (at and not url):
+    if model in ("", *KINDS) or (at and not url):
         message = (
-            f"{text!r} is no judge; write oracle, bm25, chat:MODEL@URL, embedding:MODEL, or a "
-            "reranker as MODEL or MODEL@URL, such as zelo-nano"
+            f"{text!r} is no judge; write oracle, bm25, chat:MODEL@URL, embedding:MODEL, "
+            "pairwise:FOLDER, or a reranker as MODEL or MODEL@URL, such as zelo-nano"
         )
         raise InputError(message)
     return Spec(name or _label(model, url), rest)
@@ -105,6 +106,12 @@ def _judge(spec: Spec, making: Making) -> Judge:
         return ChatJudge(chat, spec.name, concurrency=making.concurrency)
     if model.startswith(EMBEDDING):
         return _embedding(spec.name, model.removeprefix(EMBEDDING), url)
+    if model.startswith(PAIRWISE):
+        from zelo.training.judges.pairwise import PairwiseModelJudge  # brings torch
+
+        folder = spec.judge.removeprefix(PAIRWISE)  # an @ belongs to it
+        options = {name: making.reranker.get(name) for name in ("device", "dtype")}
+        return PairwiseModelJudge(folder, spec.name, **options)
     if url:
         reranker = Reranker(model, base_url=url)
         return RerankerJudge(reranker, spec.name, concurrency=making.concurrency)
@@ -124,7 +131,7 @@ def _embedding(name: str, model: str, url: str) -> Judge:
 
 def _label(model: str, url: str) -> str:
     """What tables call a judge: its kind, a model's last name, and the server's host."""
-    kind, colon, rest = model.rpartition(":") if model.startswith((CHAT, EMBEDDING)) else ("",) * 3
+    kind, colon, rest = model.rpartition(":") if model.startswith(KINDS) else ("",) * 3
     short = (rest or model).rstrip("/").rpartition("/")[2]
     host = urlsplit(url).netloc.rpartition("@")[2]
     return f"{kind}{colon}{short}{'@' + host if host else ''}"
