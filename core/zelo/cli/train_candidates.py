@@ -1,17 +1,20 @@
 """`zelo train candidates`: the documents that are to be judged, for each query."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from zelo.cli.evaluate_options import (
     SYSTEM,
+    Corpus,
     Depth,
     EmbeddingModel,
     EmbeddingUrl,
     Language,
     Lenient,
+    QrelsFile,
+    Questions,
     RrfK,
     Sample,
     Split,
@@ -20,6 +23,9 @@ from zelo.cli.options import OUTPUT, as_usage_error
 from zelo.cli.progress import stages
 from zelo.cli.render import note
 from zelo.errors import InputError
+
+if TYPE_CHECKING:
+    from zelo.collections import Collection
 
 __all__ = ["EPILOG", "candidates"]
 
@@ -30,24 +36,30 @@ zelo train candidates scifact/ --split train --out candidates.jsonl
 
 zelo train candidates scifact/ --first-stage hybrid --embedding-model all-MiniLM-L6-v2/
 --depth 100 --add-relevant --out candidates.jsonl
+
+zelo train candidates --corpus docs.csv --questions queries.tsv --out candidates.jsonl
 """
 
 
 def candidates(
-    collection: Annotated[
-        Path,
-        typer.Argument(
-            metavar="COLLECTION",
-            help="A BEIR folder (corpus.jsonl, queries.jsonl, qrels/) or a zbench file (.jsonl).",
-        ),
-    ],
     out: Annotated[
         Path,
         typer.Option(
             metavar="FILE", help="For the candidates, in zbench's layout.", rich_help_panel=OUTPUT
         ),
     ],
+    collection: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[COLLECTION]",
+            help="A BEIR folder (corpus.jsonl, queries.jsonl, and qrels/ if there are any) or a "
+            "zbench file (.jsonl).",
+        ),
+    ] = None,
     split: Split = None,
+    corpus: Corpus = None,
+    questions: Questions = None,
+    qrels: QrelsFile = None,
     lenient: Lenient = False,
     queries: Sample = None,
     first_stage: Annotated[
@@ -78,9 +90,9 @@ def candidates(
 ) -> None:
     """Find the documents that are to be judged and rated for each query.
 
-    The judgements of the collection, where it has any, stand in the file as scores.
+    Judgements are not needed. Where the collection has any, they stand in the file as scores, and
+    of the queries those are taken that have one in the split.
     """
-    from zelo.collections import read_collection
     from zelo.evaluation.specs import Making, make_systems, parse_spec
     from zelo.training.candidates import candidates as find
     from zelo.training.records import write_records
@@ -97,8 +109,8 @@ def candidates(
             raise InputError(f"--first-stage {first_stage!r} names a reranker; leave it out")
         (system,) = make_systems([spec], making)
     with stages() as on_stage:
-        on_stage(f"reading {collection.name}")
-        found, _ = read_collection(collection, split=split, lenient=lenient)
+        on_stage(f"reading {(collection or corpus or out).name}")
+        found = _read(collection, split, (corpus, questions, qrels), lenient=lenient)
         records = find(
             found,
             system.first_stage,
@@ -112,3 +124,24 @@ def candidates(
     note(f"candidates of {written:,} queries in {out}")
     if written < wanted:
         note(f"{wanted - written:,} further queries have none: nothing was found for them")
+
+
+def _read(
+    path: Path | None,
+    split: str | None,
+    files: tuple[Path | None, Path | None, Path | None],
+    *,
+    lenient: bool,
+) -> "Collection":
+    """Read the collection that was named, or the one in files of its own."""
+    from zelo.collections import read_collection, read_files
+
+    corpus, queries, qrels = files
+    if path is not None and not any(files):
+        return read_collection(path, split=split, lenient=lenient, unjudged=True).collection
+    if path is not None or corpus is None or queries is None:
+        message = "name a collection, or give --corpus and --questions, with --qrels if there are"
+        raise typer.BadParameter(message)
+    return read_files(
+        corpus.stem, corpus=corpus, queries=queries, qrels=qrels, lenient=lenient
+    ).collection

@@ -19,7 +19,7 @@ from zelo.collections.texts import read_documents, read_queries
 from zelo.collections.zbench import read_zbench
 from zelo.errors import InputError
 
-__all__ = ["Reading", "read_collection", "read_files"]
+__all__ = ["Reading", "read_collection", "read_files", "splits_of"]
 
 DEFAULT_SPLIT = "test"
 REMEDY = "mend the files, or read them with lenient=True, which goes on as each line says"
@@ -31,7 +31,8 @@ AnyPath = str | os.PathLike[str]
 class _Files(NamedTuple):
     corpus: pathlib.Path
     queries: pathlib.Path
-    qrels: pathlib.Path
+    qrels: pathlib.Path | None
+    """None where nothing is judged."""
 
 
 class Reading(NamedTuple):
@@ -43,13 +44,18 @@ class Reading(NamedTuple):
 
 
 def read_collection(
-    path: AnyPath, *, split: str | None = None, gain: Gain = "linear", lenient: bool = False
+    path: AnyPath,
+    *,
+    split: str | None = None,
+    gain: Gain = "linear",
+    lenient: bool = False,
+    unjudged: bool = False,
 ) -> Reading:
     """Read a folder in BEIR layout, or a JSON Lines file of zbench, which brings candidates along.
 
     A folder's name is the collection's. It holds the queries of all splits; those without a
     judgement in this one are left out. `split` is by default `test` where there is one, or the
-    only one.
+    only one. With `unjudged` a folder without any qrels is read too, with all of its queries.
 
     Reading is strict: unknown ids, two records with one id, empty queries, grades that are
     negative or no numbers, two grades for one pair, and lines that cannot be read are problems,
@@ -67,7 +73,7 @@ def read_collection(
     found = _path("path", path)
     problems: list[Problem] = []
     if found.is_dir():
-        collection = _read_folder(found, split, gain, problems)
+        collection = _read_folder(found, split, gain, problems, unjudged)
     elif not found.exists():
         raise InputError(f"{found} does not exist; {LAYOUT}, or a .jsonl of zbench")
     elif split is not None:
@@ -82,7 +88,7 @@ def read_files(
     *,
     corpus: AnyPath,
     queries: AnyPath,
-    qrels: AnyPath,
+    qrels: AnyPath | None,
     gain: Gain = "linear",
     lenient: bool = False,
 ) -> Reading:
@@ -90,31 +96,41 @@ def read_files(
 
     Documents and queries are .jsonl, .csv or .tsv under the usual field names, a .tsv without a
     header `id<TAB>text`. Judgements are TREC qrels (query, iteration, document, grade, divided by
-    white space), or a tab-separated table or .csv with a header such as BEIR's.
+    white space), or a tab-separated table or .csv with a header such as BEIR's. Without any, all
+    queries stay.
 
     Raises:
         InputError: as `read_collection`.
     """
     one_of("gain", gain, Gain)
     problems: list[Problem] = []
-    files = _Files(_path("corpus", corpus), _path("queries", queries), _path("qrels", qrels))
+    judged = None if qrels is None else _path("qrels", qrels)
+    files = _Files(_path("corpus", corpus), _path("queries", queries), judged)
     collection = _read_parts(name, files, gain, problems)
     return _checked(collection, problems, name, lenient)
 
 
 def _read_folder(
-    folder: pathlib.Path, split: str | None, gain: Gain, problems: list[Problem]
+    folder: pathlib.Path, split: str | None, gain: Gain, problems: list[Problem], unjudged: bool
 ) -> Collection:
     corpus, queries = folder / "corpus.jsonl", folder / "queries.jsonl"
     for needed in (corpus, queries):
         if not needed.is_file():
             raise InputError(f"{folder} has no {needed.name}; {LAYOUT}")
-    qrels = folder / "qrels" / f"{_split(folder, split)}.tsv"
-    return _read_parts(folder.resolve().name, _Files(corpus, queries, qrels), gain, problems)
+    splits = splits_of(folder)
+    if unjudged and not splits and split is None:
+        files = _Files(corpus, queries, None)
+    else:
+        files = _Files(corpus, queries, folder / "qrels" / f"{_split(folder, splits, split)}.tsv")
+    return _read_parts(folder.resolve().name, files, gain, problems)
 
 
-def _split(folder: pathlib.Path, split: str | None) -> str:
-    found = sorted(path.stem for path in folder.glob("qrels/*.tsv"))
+def splits_of(folder: pathlib.Path) -> list[str]:
+    """Return the names of a folder's splits, in alphabetical order."""
+    return sorted(path.stem for path in folder.glob("qrels/*.tsv"))
+
+
+def _split(folder: pathlib.Path, found: list[str], split: str | None) -> str:
     if not found:
         raise InputError(f"{folder} has no qrels/*.tsv; {LAYOUT}")
     if split in found:
@@ -131,7 +147,10 @@ def _split(folder: pathlib.Path, split: str | None) -> str:
 def _read_parts(name: str, files: _Files, gain: Gain, problems: list[Problem]) -> Collection:
     documents = read_documents(files.corpus, problems)
     queries = read_queries(files.queries, problems)
-    qrels = read_qrels(files.qrels, queries, documents, gain, problems)
+    if files.qrels is None:
+        qrels: dict[str, dict[str, float]] = {query_id: {} for query_id in queries}
+    else:
+        qrels = read_qrels(files.qrels, queries, documents, gain, problems)
     for query_id in list(qrels):
         text, line = queries[query_id]
         if not text.strip():

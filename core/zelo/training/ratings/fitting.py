@@ -9,7 +9,7 @@ and zbench gets there: its steps shrink as t^-0.125, and it stops when the loss 
 1e-4, or after 1,000 steps.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -25,6 +25,7 @@ from zelo.training.records import Preferences, Ratings
 __all__ = [
     "PRIOR",
     "Comparisons",
+    "Disconnected",
     "check_connected",
     "check_finite",
     "check_prior",
@@ -50,8 +51,21 @@ class Comparisons(NamedTuple):
     preferences: list[float]
 
 
+class Disconnected(NamedTuple):
+    """A query that was left out, as there is no telling how its documents compare."""
+
+    query: str
+    documents: int
+    groups: int
+    """Of documents, never compared with each other; at least 2."""
+
+
 def fit(
-    preferences: Iterable[Preferences], *, method: Method = "thurstone", prior: float = PRIOR
+    preferences: Iterable[Preferences],
+    *,
+    method: Method = "thurstone",
+    prior: float = PRIOR,
+    on_disconnected: Callable[[Disconnected], None] | None = None,
 ) -> Iterator[Ratings]:
     """Rate the documents of each query, one record for each, in the order of the input.
 
@@ -65,15 +79,18 @@ def fit(
         method: the model, `thurstone` or `bradley-terry`. Their units differ: even for equal
             preferences, ratings by Bradley and Terry are some 2.3 times larger.
         prior: precision of the normal prior on each rating; 0 for none.
+        on_disconnected: told of each query whose comparisons are not connected, which then has no
+            ratings; None refuses it.
 
     Raises:
         InputError: a query stands there twice, has no pair, or one across queries, or of a document
-            with itself; its comparisons are not connected; or, without a prior, some documents
-            never lost to the others, so that no finite rating is the best.
+            with itself; its comparisons are not connected, and nobody is to be told of that; or,
+            without a prior, some documents never lost to the others, so that no finite rating is
+            the best.
     """
     one_of("method", method, Method)
     check_prior(prior)
-    return _fitted(preferences, method, prior)
+    return _fitted(preferences, method, prior, on_disconnected)
 
 
 def comparisons(pairs: Iterable[tuple[str, str, float | None]]) -> Comparisons:
@@ -91,15 +108,8 @@ def comparisons(pairs: Iterable[tuple[str, str, float | None]]) -> Comparisons:
 def check_connected(what: str, found: Comparisons) -> None:
     """Refuse a graph that falls apart, and name its parts."""
     parts = components(len(found.names), found.edges)
-    if len(parts) <= 1:
-        return
-    named = "; ".join(_named([found.names[node] for node in part]) for part in parts[:PARTS_NAMED])
-    more = f"; and {len(parts) - PARTS_NAMED} more" if len(parts) > PARTS_NAMED else ""
-    message = (
-        f"{what} fall apart into {len(parts)} groups that were never compared with each other, so "
-        f"there is no telling which is better: {named}{more}. Judge pairs between the groups"
-    )
-    raise InputError(message)
+    if len(parts) > 1:
+        raise InputError(_apart(what, found, parts))
 
 
 def check_finite(what: str, found: Comparisons) -> None:
@@ -127,7 +137,12 @@ def check_prior(prior: float) -> None:
         raise InputError(f"prior={prior!r}; it must be a number of at least 0")
 
 
-def _fitted(preferences: Iterable[Preferences], method: Method, prior: float) -> Iterator[Ratings]:
+def _fitted(
+    preferences: Iterable[Preferences],
+    method: Method,
+    prior: float,
+    on_disconnected: Callable[[Disconnected], None] | None,
+) -> Iterator[Ratings]:
     seen: set[str] = set()
     block: list[tuple[str, Comparisons]] = []
     waiting = 0
@@ -139,9 +154,15 @@ def _fitted(preferences: Iterable[Preferences], method: Method, prior: float) ->
             )
             raise InputError(message)
         seen.add(record.query)
-        found = _of_query(record)
+        found, query = _of_query(record), f"query {shown(record.query)}"
+        parts = components(len(found.names), found.edges)
+        if len(parts) > 1:
+            if on_disconnected is None:
+                raise InputError(_apart(f"{query}: its documents", found, parts))
+            on_disconnected(Disconnected(record.query, len(found.names), len(parts)))
+            continue
         if prior == 0:
-            check_finite(f"query {shown(record.query)}", found)
+            check_finite(query, found)
         block.append((record.query, found))
         waiting += len(found.edges)
         if waiting >= BLOCK:
@@ -162,9 +183,7 @@ def _of_query(record: Preferences) -> Comparisons:
     if own is not None:
         raise InputError(f"{query}: document {shown(own)} is compared with itself; leave that out")
     judged = zip(record.pairs, record.preferences, strict=True)
-    found = comparisons((one, other, preference) for (one, other), preference in judged)
-    check_connected(f"{query}: its documents", found)
-    return found
+    return comparisons((one, other, preference) for (one, other), preference in judged)
 
 
 def _solved(
@@ -190,6 +209,15 @@ def _solved(
             converged=bool(solution.converged[place]),
             loss=float(solution.loss[place]),
         )
+
+
+def _apart(what: str, found: Comparisons, parts: list[list[int]]) -> str:
+    named = "; ".join(_named([found.names[node] for node in part]) for part in parts[:PARTS_NAMED])
+    more = f"; and {len(parts) - PARTS_NAMED} more" if len(parts) > PARTS_NAMED else ""
+    return (
+        f"{what} fall apart into {len(parts)} groups that were never compared with each other, so "
+        f"there is no telling which is better: {named}{more}. Judge pairs between the groups"
+    )
 
 
 def _named(members: list[str]) -> str:

@@ -1,0 +1,160 @@
+"""`zelo train run`: every stage of zELO, from one configuration."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from zelo.cli.options import OUTPUT
+from zelo.cli.progress import stages
+from zelo.cli.render import errors_to, json_line, note, out, symbols
+from zelo.untrusted import printable
+
+if TYPE_CHECKING:  # these bring numpy and torch
+    from zelo.evaluation.reporting.grids import Grid
+    from zelo.training.pipeline import Planned
+    from zelo.training.pipeline.stage import Done
+
+__all__ = ["EPILOG", "run"]
+
+EPILOG = """
+**Example**
+
+    # mine.toml: paths are relative to this file
+    collections = ["scifact/", { path = "cosqa/", queries = 500 }]
+    model = "zelo-nano"
+    judges = ["bm25", "embedding:all-MiniLM-L6-v2/", "mini=chat:gpt-4.1-mini"]
+
+zelo train run --reference
+
+zelo train run mine.toml --plan
+
+zelo train run mine.toml
+"""
+
+
+def _show_reference(wanted: bool) -> None:
+    if wanted:
+        from zelo.training.pipeline import reference
+
+        typer.echo(reference(), nl=False)
+        raise typer.Exit
+
+
+def run(
+    config: Annotated[
+        Path,
+        typer.Argument(
+            metavar="CONFIG.toml", help="What to train on what.", exists=True, dir_okay=False
+        ),
+    ],
+    folder: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            metavar="FOLDER",
+            help="The work folder. Default: that of the configuration, or beside it, CONFIG-run.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None,
+    plan: Annotated[
+        bool,
+        typer.Option(
+            "--plan", help="Show the stages, which are done and how much the others are; no work."
+        ),
+    ] = False,
+    until: Annotated[
+        str | None, typer.Option(metavar="STAGE", help="Stop behind this stage; --plan names them.")
+    ] = None,
+    redo: Annotated[
+        str | None,
+        typer.Option(metavar="STAGE", help="Do this stage again, though nothing changed."),
+    ] = None,
+    reference: Annotated[
+        bool,
+        typer.Option(
+            "--reference",
+            callback=_show_reference,
+            is_eager=True,
+            help="Show every key of CONFIG.toml with its default, as TOML, and exit.",
+        ),
+    ] = False,
+    as_json: Annotated[
+        bool,
+        typer.Option(
+            "--json", help="Write one JSON object to stdout, not tables.", rich_help_panel=OUTPUT
+        ),
+    ] = False,
+) -> None:
+    """Train a reranker by zELO: candidates, pairs, judging, ratings, targets, training, evaluation.
+
+    The work folder keeps what every stage leaves, the trained reranker, and a report. Give the same
+    command again to go on after a stop, or after a change of the configuration: what is done and
+    not affected stays as it is.
+    """
+    from zelo.training.pipeline import plan as plan_run
+    from zelo.training.pipeline import read_config
+    from zelo.training.pipeline import run as run_stages
+
+    wanted = read_config(config, out=folder)
+    if plan:
+        _show_plan(plan_run(wanted), as_json=as_json)
+        return
+    with stages() as on_stage:
+        report = run_stages(
+            wanted, until=until, redo=redo, on_stage=on_stage, on_done=_tell_unless_seen
+        )
+    if as_json:
+        json_line(report)
+    else:
+        screen = out()
+        screen.print(_rendered(report, symbols=symbols(screen)))
+    reranker = report["reranker"]
+    note(f"reranker in {Path(wanted.out) / reranker}" if reranker else "no reranker yet")
+    note(f"report in {Path(wanted.out) / 'report.md'}")
+
+
+def _tell_unless_seen(name: str, done: "Done", before: bool) -> None:
+    """Tell how a run in the background goes; on a terminal there are bars."""
+    if not errors_to().is_terminal:
+        note(f"{name}: done before" if before else f"{name}: done in {done.seconds:,.1f} s")
+
+
+def _rendered(report: dict[str, Any], *, symbols: bool) -> RenderableType:
+    from zelo.evaluation.reporting.table import Blocks
+    from zelo.training.pipeline.grids import overview, stages_of
+
+    parts: list[RenderableType] = []
+    for grid in overview(report):
+        parts += [_title(grid), Blocks(grid, symbols), Text("")]
+    stages = stages_of(report)
+    return Group(*parts, _title(stages), _listed(stages, symbols))
+
+
+def _show_plan(planned: "list[Planned]", *, as_json: bool) -> None:
+    from zelo.training.pipeline.grids import plan_of
+
+    if as_json:
+        json_line({"stages": [one._asdict() for one in planned]})
+    else:
+        screen = out()
+        screen.print(_listed(plan_of(planned), symbols(screen)))
+
+
+def _title(grid: "Grid") -> Text:
+    return Text(printable(grid.title), style="bold")
+
+
+def _listed(grid: "Grid", symbols: bool) -> Table:
+    """Lay out a grid whose cells are text."""
+    style = box.SIMPLE_HEAD if symbols else box.ASCII2
+    table = Table(box=style, show_edge=False, pad_edge=False)
+    for head in grid.heads:
+        table.add_column(head.name, overflow="fold")
+    for row in grid.rows:
+        table.add_row(*(Text(printable(entry.text)) for entry in row))
+    return table

@@ -1,0 +1,92 @@
+"""The stages that train a model."""
+
+import dataclasses
+import pathlib
+import shutil
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from zelo.evaluation.experiment import Stage as Tell
+from zelo.training.pairwise.distill import distill
+from zelo.training.pipeline.content import Contents
+from zelo.training.pipeline.launching import inside, launch
+from zelo.training.pipeline.tables import Config
+from zelo.training.pointwise import pointwise
+
+__all__ = ["spread", "train_again", "train_pairwise", "train_pointwise"]
+
+Path = pathlib.Path
+Figures = dict[str, Any]
+Train = Callable[[Tell], Figures]
+
+
+def train_pointwise(
+    config: Config, targets: Path, candidates: Path, out: Path, tell: Tell
+) -> Figures:
+    """Train the reranker."""
+    wanted = config.pointwise
+    found = pointwise(
+        targets,
+        candidates,
+        out,
+        model=config.model,
+        learning=wanted.learning,
+        held_out=wanted.held_out,
+        max_document_tokens=wanted.max_document_tokens,
+        documents_per_query=wanted.documents_per_query,
+        device=config.device,
+        on_progress=tell("training"),
+    )
+    return dict(_named(found))
+
+
+def train_again(
+    train: Train, tell: Tell, *, targets: Path, before: Path, trained: Path, out: Path
+) -> Figures:
+    """Train on new targets, unless they are those `before`: then the model is the trained one."""
+    contents = Contents(None)
+    if contents.of(targets) != contents.of(before):
+        return train(tell)
+    if out.exists():  # a copy that was stopped
+        shutil.rmtree(out)
+    shutil.copytree(trained, out)
+    return {"same_targets": True}
+
+
+def spread(config: Config, stage: str, processes: int, train: Train, tell: Tell) -> Figures:
+    """Train in so many processes; where this is one of them, do its part."""
+    if processes == 1 or inside():
+        return train(tell)
+    return launch(config.plain(), stage, processes, tell)
+
+
+def train_pairwise(
+    config: Config, preferences: Path, candidates: Path, out: Path, tell: Tell
+) -> Figures:
+    """Teach a model what the ensemble said."""
+    wanted = config.distill
+    assert wanted is not None  # noqa: S101 - the stage is there only if its table is
+    found = distill(
+        preferences,
+        candidates,
+        out,
+        model=wanted.model or config.model,
+        learning=wanted.learning,
+        held_out=wanted.held_out,
+        max_document_tokens=wanted.max_document_tokens,
+        on_progress=tell("distilling"),
+    )
+    return dict(_named(found))
+
+
+def _named(value: Any) -> Any:
+    """Return nested results as JSON has them, every field by its name."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {
+            field.name: _named(getattr(value, field.name)) for field in dataclasses.fields(value)
+        }
+    if isinstance(value, tuple) and hasattr(value, "_asdict"):
+        return {name: _named(one) for name, one in value._asdict().items()}
+    if isinstance(value, Mapping):
+        return {name: _named(one) for name, one in value.items()}
+    return [*map(_named, value)] if isinstance(value, list | tuple) else value

@@ -1,0 +1,72 @@
+"""Writing the report of a run: report.json, report.md and charts, over those of an earlier one."""
+
+import json
+import pathlib
+from collections.abc import Iterator
+
+from zelo.evaluation.reporting.markdown import escaped, grid_lines
+from zelo.training.pipeline.charts import charts
+from zelo.training.pipeline.grids import details, overview, stages_of
+from zelo.training.pipeline.report import Report
+from zelo.whole import whole_file
+
+__all__ = ["write_report"]
+
+
+def write_report(report: Report, folder: pathlib.Path) -> None:
+    """Write the report into the work folder.
+
+    Raises:
+        OSError: a file cannot be written.
+    """
+    figures = json.dumps(report, ensure_ascii=False, allow_nan=False, indent=1) + "\n"
+    _write(folder / "report.json", figures.encode("utf-8", "backslashreplace"))
+    for name, content in charts(report):
+        _write(folder / "charts" / name, content)
+    text = "\n".join(_lines(report, folder)) + "\n"
+    _write(folder / "report.md", text.encode("utf-8", "backslashreplace"))
+
+
+def _lines(report: Report, folder: pathlib.Path) -> Iterator[str]:
+    yield "# Training run"
+    yield ""
+    settings = report["settings"]
+    yield f"- Trained: {escaped(settings['model'])}, on the judgements of " + ", ".join(
+        map(escaped, settings["judges"])
+    )
+    yield f"- Reranker: {_linked(report['reranker'])}"
+    if report["to_do"]:
+        yield f"- Not done yet: {', '.join(report['to_do'])}"
+    left_out = report["stages"].get("evaluate", {}).get("no_reranker")
+    if left_out:
+        yield "- The untrained model is no reranker, so there is nothing before to compare with."
+    versions = (f"{name} {version}" for name, version in report["versions"].items() if version)
+    yield f"- Made with {escaped(', '.join(versions))}; seed {settings['seed']}"
+    for grid in (*overview(report), stages_of(report), *details(report)):
+        yield ""
+        yield from grid_lines(grid)
+    yield from _charts(folder)
+
+
+def _linked(path: str | None) -> str:
+    return f"[{path}]({path}/)" if path else "none yet"
+
+
+def _charts(folder: pathlib.Path) -> Iterator[str]:
+    """Show the charts that there are, those of other parts of the run among them."""
+    places = {
+        "Quality": "evaluation/charts/quality.png",
+        "Learning curve": "model/curve.png",
+        "Learning curve, refined": "refined/model/curve.png",
+        "Targets": "charts/targets.png",
+        "Time": "charts/time.png",
+    }
+    for title, place in places.items():
+        if (folder / place).exists():
+            yield ""
+            yield f"![{title}]({place})"
+
+
+def _write(path: pathlib.Path, content: bytes) -> None:
+    with whole_file(path) as partial:
+        partial.write_bytes(content)

@@ -1,0 +1,127 @@
+"""Carrying out a run: stage after stage, what is done left alone, and the report at the end.
+
+A work folder belongs to one process at a time. What was killed goes on with the same call: a stage
+leaves its outputs whole or not at all, and votes, rankings, scores and training steps are kept as
+they come in.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from zelo.errors import InputError
+from zelo.journal import Journal
+from zelo.training.pipeline.chain import Chain
+from zelo.training.pipeline.expecting import expected
+from zelo.training.pipeline.launching import inside
+from zelo.training.pipeline.report import Report, report_of
+from zelo.training.pipeline.reporting import write_report
+from zelo.training.pipeline.stage import Done, Ledger, Tell
+from zelo.training.pipeline.tables import Config
+
+__all__ = ["Planned", "plan", "run"]
+
+LEDGER = "stages.sqlite"
+
+
+class Planned(NamedTuple):
+    """A stage of a run, before anything is done."""
+
+    stage: str
+    done: bool
+    """With the inputs and settings of now. One whose inputs are yet to be made is not, even if it
+    will turn out that they did not change."""
+    amount: Mapping[str, int]
+    """How much it is: what it came to, or else at most; of what, by name."""
+
+
+def run(
+    config: Config,
+    *,
+    until: str | None = None,
+    redo: str | None = None,
+    on_stage: Tell | None = None,
+    on_done: Callable[[str, Done, bool], None] | None = None,
+) -> Report:
+    """Carry out a run, as far as it is not done, and write its report.
+
+    Before the first stage everything is checked that can be checked without work: names, files,
+    splits, judges, prices, measures.
+
+    Args:
+        config: what `read_config` returned.
+        until: the last stage; default, all.
+        redo: a stage to do again, as if it had not been done.
+        on_stage: told of each piece of long work.
+        on_done: told of each stage at its end: its name, how it ended, and whether it had been
+            done before.
+
+    Raises:
+        InputError: something cannot be used, or another process is at work in the folder.
+        BudgetError: the budget for judging is spent; a higher one goes on from there.
+        ScoringError: a judge or a model failed. What was done is kept.
+        ModelError: a model cannot be read.
+    """
+    _check_alone()
+    chain = Chain(config)
+    wanted = chain.stages[: _place(chain, until) + 1] if until is not None else chain.stages
+    again = chain.stages[_place(chain, redo)] if redo is not None else None
+    with Journal(chain.folder / LEDGER) as journal:
+        for partial in chain.folder.rglob(".*.partial"):  # of a process that was killed
+            partial.unlink(missing_ok=True)
+        ledger = Ledger(journal, chain.folder)
+        if again is not None:
+            ledger.forget(again)
+        for stage in wanted:
+            if ledger.done(stage) is None:
+                stage.check()
+        for stage in wanted:
+            found = ledger.done(stage)
+            done = found or ledger.carry_out(stage, _telling(stage.name, on_stage))
+            if on_done is not None:
+                on_done(stage.name, done, found is not None)
+        report = report_of(chain, ledger)
+    write_report(report, chain.folder)
+    return report
+
+
+def plan(config: Config) -> list[Planned]:
+    """Return the stages of a run, and which of them are done; no work is done.
+
+    Raises:
+        InputError: as `run`.
+    """
+    chain = Chain(config)
+    if not (chain.folder / LEDGER).exists():
+        return _planned(chain, Ledger(None, chain.folder))
+    with Journal(chain.folder / LEDGER) as journal:
+        return _planned(chain, Ledger(journal, chain.folder))
+
+
+def _planned(chain: Chain, ledger: Ledger) -> list[Planned]:
+    found = ledger.standing(chain.stages)
+    figures = {name: done.figures for name, done in found.items() if done is not None}
+    amounts = expected(chain.config, list(found), figures)
+    return [Planned(name, done is not None, amounts[name]) for name, done in found.items()]
+
+
+def _place(chain: Chain, name: str) -> int:
+    names = [stage.name for stage in chain.stages]
+    if name not in names:
+        message = f"this run has no stage {name!r}; it has {', '.join(names)}"
+        raise InputError(message)
+    return names.index(name)
+
+
+def _telling(name: str, on_stage: Tell | None) -> Tell:
+    if on_stage is None:
+        return lambda _: lambda done, total: None
+    return lambda what: on_stage(f"{name}: {what}")
+
+
+def _check_alone() -> None:
+    if inside():
+        message = (
+            "zelo train run is one process, so that every pair is judged once; start it without "
+            "accelerate or torchrun, and for several cards set processes= in [pointwise]"
+        )
+        raise InputError(message)

@@ -1,0 +1,117 @@
+"""Training stages of a run in several processes: what one process does, and errors passed on."""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pipeline_kit import CONFIG, prepare
+
+from zelo import ScoringError
+from zelo.errors import ModelFileError
+from zelo.journal import Journal
+from zelo.training.pipeline import read_config, run
+from zelo.training.pipeline.launching import LOCK, launch, work
+from zelo.training.pipeline.stage import Tell
+
+TRAINED = "pointwise"
+
+
+def trained(folder: Path, processes: int) -> Any:
+    """What training told."""
+    folder.mkdir()
+    path = prepare(folder, CONFIG.replace("[pointwise]", f"[pointwise]\nprocesses = {processes}"))
+    told: list[tuple[str, int, int]] = []
+    report = run(
+        read_config(path),
+        until=TRAINED,
+        on_stage=lambda what: lambda done, total: told.append((what, done, total)),
+    )
+    steps = [(done, total) for what, done, total in told if what == f"{TRAINED}: training"]
+    return report["stages"][TRAINED], steps
+
+
+def test_two_processes_train_what_one_does(tmp_path: Path) -> None:
+    """With the same steps, figures and progress; the run itself stays one process."""
+    (one, one_told), (two, two_told) = (trained(tmp_path / str(n), n) for n in (1, 2))
+    assert two_told == one_told
+    assert two["learned"]["steps"] == one["learned"]["steps"] == one_told[-1][1]
+    assert two["after"] == pytest.approx(one["after"], rel=1e-4)
+    assert two["after"] != two["before"]
+    assert (tmp_path / "2" / "work" / "model" / "model.safetensors").exists()
+    assert not list((tmp_path / "2" / "work").glob("*.log"))
+
+
+def test_no_word_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes that end without an answer leave a log, which is named with their status."""
+    monkeypatch.setattr(sys, "executable", shutil.which("false"))
+    with pytest.raises(ScoringError, match=r"2 processes ended with status 1; .*pointwise\.log"):
+        launch({"out": str(tmp_path)}, TRAINED, 2, lambda what: lambda done, total: None)
+    assert (tmp_path / "pointwise.log").exists()
+
+
+def test_the_run_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Progress as it comes, whatever else is printed, and an error as what it is."""
+    program = tmp_path / "program"
+    program.write_text(
+        f"""#!{sys.executable}
+import json, sys
+job = json.load(open(sys.argv[-1]))
+assert job["stage"] == "pointwise", job
+print("something else", 5, sep="\\n", flush=True)
+print(json.dumps(["training", 1, 2]), flush=True)
+json.dump({{"error": "ModelFileError", "message": "cut short"}}, open(job["answer"], "w"))
+"""
+    )
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(program))
+    told: list[tuple[str, int, int]] = []
+    with pytest.raises(ModelFileError, match="cut short"):
+        launch(
+            {"out": str(tmp_path)},
+            TRAINED,
+            2,
+            lambda what: lambda done, total: told.append((what, done, total)),
+        )
+    assert told == [("training", 1, 2)]
+
+
+def test_an_error_is_answered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By its kind and message, for the run to raise; the other processes are ended."""
+    monkeypatch.setenv("RANK", "0")
+
+    def fails(tell: Tell) -> dict[str, Any]:
+        raise ModelFileError("the file is cut short")
+
+    with pytest.raises(SystemExit):
+        work(fails, tmp_path, tmp_path / "answer")
+    answer = json.loads((tmp_path / "answer").read_text())
+    assert answer == {"error": "ModelFileError", "message": "the file is cut short"}
+
+
+def test_only_one_trains_in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes of a run that was killed may still be at work."""
+    monkeypatch.setenv("RANK", "0")
+    with Journal(tmp_path / LOCK), pytest.raises(SystemExit):
+        work(lambda tell: {}, tmp_path, tmp_path / "answer")
+    assert json.loads((tmp_path / "answer").read_text())["error"] == "InputError"
+
+
+def test_the_others_say_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They do their part, and leave answer, lock and progress to the first."""
+    monkeypatch.setenv("RANK", "1")
+
+    def does(tell: Tell) -> dict[str, Any]:
+        tell("training")(1, 2)
+        return {}
+
+    work(does, tmp_path, tmp_path / "answer")
+    assert not list(tmp_path.iterdir())
+    assert capsys.readouterr().out == ""
+    monkeypatch.setenv("RANK", "0")
+    work(does, tmp_path, tmp_path / "answer")
+    assert capsys.readouterr().out == '["training", 1, 2]\n'
