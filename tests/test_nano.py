@@ -1,43 +1,36 @@
-"""The training package: readers and miners, the built-in circuit, the loop, saving, zelo-nano.
+"""zelo-nano: its vocabulary, the built-in circuit, the recipe's files, and the packaged model.
 
-Everything runs on a vocabulary of a few hundred tokens trained here, except the last tests, which
-read the packaged model.
+All but the last tests run on a vocabulary of a few hundred tokens made here.
 """
 
-import dataclasses
+import atexit
 import random
+import shutil
+import tempfile
+import unicodedata
 from functools import cache
 from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from tokenizers import Tokenizer
 from torch import Tensor
 from transformers import Qwen3ForCausalLM
 
 from zelo import Reranker
 from zelo.catalog import resolve
-from zelo.collections import Collection, normal_text
+from zelo.collections import Collection
 from zelo.errors import InputError
 from zelo.families import FAMILIES
 from zelo.local.prompt import PromptEncoder
 from zelo.local.saving import save_reranker
-from zelo.training.nano import losses
-from zelo.training.nano.batches import (
-    Group,
-    GroupShape,
-    Source,
-    draw_groups,
-    encode_groups,
-    pad_by_length,
-    sentence_examples,
-)
-from zelo.training.nano.circuit import Dim, TokenFacts, build, nano_config, set_weights
-from zelo.training.nano.imitation import draw_scored_groups
-from zelo.training.nano.loop import Schedule, last_logits, train
-from zelo.training.nano.mining import mine
-from zelo.training.nano.queries import merge_repeated_queries, without_queries
+from zelo.training.nano.circuit import Dim, TokenFacts, build, nano_config
+from zelo.training.nano.recipe import SOURCES, configuration
+from zelo.training.nano.untrained import save_untrained
 from zelo.training.nano.vocabulary import normal_forms, train_tokenizer, word_weights
+from zelo.training.pipeline import read_config
 
 WORDS = (
     "river stone bridge water cold grey town spring hill boat read json file open close write "
@@ -50,6 +43,11 @@ def seeded(seed: int) -> random.Random:
     return random.Random(seed)  # noqa: S311 - reproducible, not secret
 
 
+def enumerate_ids(texts: list[str]) -> list[tuple[str, str]]:
+    """Pairs of an id and a text."""
+    return [(str(number), text) for number, text in enumerate(texts)]
+
+
 def sentences(count: int, seed: int) -> list[str]:
     """Random sentences of eight words out of WORDS."""
     generator = seeded(seed)
@@ -60,7 +58,8 @@ def sentences(count: int, seed: int) -> list[str]:
 def small() -> tuple[Tokenizer, PromptEncoder, TokenFacts]:
     """A tokenizer that knows every word of WORDS as one token, and its facts."""
     texts = [*sentences(400, seed=0), *WORDS * 20, "the of and a to in " * 50]
-    tokenizer = train_tokenizer(texts, size=600)
+    tokenizer = train_tokenizer(texts, size=900)
+    encoder = PromptEncoder(tokenizer.to_str(), FAMILIES["zelo"])
     forms = normal_forms(tokenizer)
     ids = tokenizer.get_vocab()
     facts = TokenFacts(
@@ -68,9 +67,10 @@ def small() -> tuple[Tokenizer, PromptEncoder, TokenFacts]:
         idf=word_weights(tokenizer, forms, [texts]),
         start_id=ids["<|im_start|>"],
         end_id=ids["<|im_end|>"],
-        yes_id=ids["Yes"],
+        yes_id=encoder.positive_id,
+        last_id=encoder.prompt_ids("", "")[-1],
     )
-    return tokenizer, PromptEncoder(tokenizer.to_str(), FAMILIES["zelo"]), facts
+    return tokenizer, encoder, facts
 
 
 def circuit(seed: int = 0) -> Qwen3ForCausalLM:
@@ -80,89 +80,25 @@ def circuit(seed: int = 0) -> Qwen3ForCausalLM:
     return build(config, facts, seed=seed)
 
 
-def collection(documents: list[str], queries: list[tuple[str, int]]) -> Collection:
-    """A collection whose query i is relevant to the document of the number given with it."""
-    return Collection(
-        "small",
-        {f"d{i}": text for i, text in enumerate(documents)},
-        {f"q{i}": text for i, (text, _) in enumerate(queries)},
-        {f"q{i}": {f"d{number}": 1} for i, (_, number) in enumerate(queries)},
-    )
-
-
-def test_repeated_queries_share_their_relevant_documents() -> None:
-    """Two queries of one text become one with both answers; a forbidden text is dropped."""
-    found = collection(["one", "two"], [("Display help", 0), ("display help!", 1), ("other", 1)])
-    merged = merge_repeated_queries(found)
-    assert merged.qrels == {"q0": {"d0": 1, "d1": 1}, "q2": {"d1": 1}}
-    assert list(without_queries(merged, {normal_text("Other?")}).queries) == ["q0"]
-
-
-def test_negatives_never_hold_an_answer_or_its_copy(tmp_path: Path) -> None:
-    """The relevant document and one of the same words are never mined; the cache gives the same."""
-    documents = ["cold river water", "Cold river, water!", "cold river boat", "hill town"]
-    found = collection(documents, [("cold river", 0)])
-    examples = mine(found, depth=10, cache=tmp_path)
-    assert [(example.relevant, example.negatives) for example in examples] == [(("d0",), ("d2",))]
-    (kept,) = tmp_path.iterdir()
-    kept.write_text(kept.read_text().replace("cold river", "from the cache"))
-    assert mine(found, depth=10, cache=tmp_path)[0].query == "from the cache"
-    changed = dataclasses.replace(found, queries={"q0": "cold boat"})
-    assert mine(changed, depth=10, cache=tmp_path)[0].query == "cold boat"
-
-
-def test_drawn_groups_hold_one_answer_first(tmp_path: Path) -> None:
-    """The first document is relevant, no other one is, and a seed repeats the draw."""
-    documents = sentences(30, seed=1)
-    found = collection(documents, [(text.rsplit(" ", 2)[0], i) for i, text in enumerate(documents)])
-    source = Source("small", found.documents, mine(found, depth=10, cache=tmp_path), 1.0)
-    shape = GroupShape(mined=3, random=2)
-
-    def draw(seed: int) -> list[Group]:
-        groups = draw_groups([source], shape, seeded(seed))
-        return [next(groups) for _ in range(20)]
-
-    assert draw(3) == draw(3)
-    for group in draw(3):
-        answer = group.documents[0]
-        assert normal_text(answer).startswith(normal_text(group.query))
-        assert len(group.documents) == shape.size
-        assert answer not in group.documents[1:]
-
-
-def test_scored_groups_carry_bm25_scores(tmp_path: Path) -> None:
-    """The best document of a group shares more words with the query than its random ones."""
-    documents = sentences(60, seed=2)
-    found = collection(documents, [(text, i) for i, text in enumerate(documents)])
-    source = Source("small", found.documents, mine(found, depth=10, cache=tmp_path), 1.0)
-    groups = draw_scored_groups([source], 9, seeded(0))
-    for _ in range(5):
-        drawn = next(groups)
-        words = set(drawn.group.query.lower().split())
-        shared = [len(words & set(text.split())) for text in drawn.group.documents]
-        assert len(drawn.scores) == 9
-        assert shared[int(drawn.scores.argmax())] == max(shared)
-
-
-def test_sentence_examples_come_from_their_document() -> None:
-    """Every word of a made query stands in the document that it was made from."""
-    documents = {str(i): ".\n".join(sentences(4, seed=i)) for i in range(20)}
-    queries, texts = sentence_examples(documents, 10, seeded(0))
-    assert 0 < len(queries) <= 10
-    assert queries.keys() == texts.keys()
-    for doc_id, query in queries.items():
-        assert set(normal_text(query).split()) <= set(normal_text(documents[doc_id]).split())
-
-
-def test_frame_words_are_single_tokens_and_forms_are_shared() -> None:
-    """The score token and the roles are one token each; case and spaces do not change a form."""
+def test_words_are_one_token_whatever_their_case_and_place() -> None:
+    """The score token, the roles and known words are one token, and space has none."""
     tokenizer, _, facts = small()
-    for word in ("Yes", "yes", "no", "system", "user", "assistant", "\n"):
+    for word in ("Yes", "yes", "no", "system", "user", "assistant", "\n River"):
         assert len(tokenizer.encode(word).ids) == 1
-    ids = tokenizer.get_vocab()
-    assert facts.forms[ids["Ġriver"]] == facts.forms[ids["river"]] == "river"
-    assert facts.idf[ids["Ġof"]] == 0
-    assert facts.idf[ids["Ġriver"]] > 0
+    (river,) = tokenizer.encode("river").ids
+    (of,) = tokenizer.encode("of").ids
+    assert tokenizer.encode("(RIVER").ids[-1] == river
+    assert facts.forms[river] == "river"
+    assert facts.idf[river] > facts.idf[of] == 0
+
+
+@given(st.text())
+def test_every_text_has_tokens_for_all_its_bytes(text: str) -> None:
+    """Nothing of a text is lost but space, case and Unicode's other ways to write a letter."""
+    tokenizer, _, _ = small()
+    kept = "".join(unicodedata.normalize("NFC", text).lower().split())
+    found = tokenizer.decode(tokenizer.encode(text).ids, skip_special_tokens=False)
+    assert "".join(found.split()) == kept
 
 
 def hidden_and_attention(query: str, document: str) -> tuple[list[str], Tensor, Tensor]:
@@ -173,7 +109,7 @@ def hidden_and_attention(query: str, document: str) -> tuple[list[str], Tensor, 
     ids = encoder.prompt_ids(query, document)
     with torch.no_grad():
         out = model.model(torch.tensor([ids]), output_attentions=True, output_hidden_states=True)
-    tokens = [tokenizer.decode([token], skip_special_tokens=False) for token in ids]
+    tokens = [tokenizer.decode([token], skip_special_tokens=False).strip() for token in ids]
     return tokens, out.hidden_states[2][0], out.attentions[1][0]
 
 
@@ -181,11 +117,11 @@ def test_circuit_attends_to_equal_query_tokens() -> None:
     """Untrained, a document word attends to the same word of the query, else to a sink."""
     tokens, hidden, attention = hidden_and_attention("cold river boat", "grey River hill river")
     end = tokens.index("<|im_end|>")
-    in_query = tokens.index(" river")
-    last = len(tokens) - 1 - tokens[::-1].index(" river")
+    in_query = tokens.index("river")
+    last = len(tokens) - 1 - tokens[::-1].index("river")
     assert last > end > in_query
     assert attention[0, last, in_query] > 0.9
-    hill = tokens.index(" hill")
+    hill = tokens.index("hill")
     sinks = [i for i, text in enumerate(tokens) if text == "<|im_start|>"]
     assert attention[0, hill, [i for i in sinks if i < hill]].sum() > 0.9
     assert hidden[in_query, Dim.SEGMENT] == pytest.approx(-1, abs=0.05)
@@ -195,100 +131,69 @@ def test_circuit_attends_to_equal_query_tokens() -> None:
 def test_circuit_counts_a_repeat_less() -> None:
     """The second occurrence of a matched word gains less than the first."""
     tokens, hidden, _ = hidden_and_attention("cold river", "grey river hill river")
-    first, second = [i for i, text in enumerate(tokens) if text == " river"][-2:]
+    first, second = [i for i, text in enumerate(tokens) if text == "river"][-2:]
     assert 0 < hidden[second, Dim.GAIN] < 0.6 * hidden[first, Dim.GAIN]
 
 
-def logits_of(model: Qwen3ForCausalLM, groups: list[Group]) -> Tensor:
-    """Raw logits [groups, documents] of the small vocabulary's prompts."""
-    _, encoder, facts = small()
-    sequences = encode_groups(groups, encoder, 64)
-    return last_logits(model, sequences, facts.yes_id).view(len(groups), -1)
-
-
-def small_groups(count: int) -> list[Group]:
-    """Queries of four words of the first document."""
-    generator = seeded(5)
-    groups = []
-    for i in range(count):
-        texts = sentences(4, seed=100 + i)
-        groups.append(Group(" ".join(generator.sample(texts[0].split(), 4)), tuple(texts)))
-    return groups
+@cache
+def untrained() -> Path:
+    """The folder of an untrained model over the small vocabulary's words."""
+    folder = Path(tempfile.mkdtemp(prefix="zelo-untrained-"))
+    atexit.register(shutil.rmtree, folder)
+    texts = dict(enumerate_ids([*sentences(400, seed=0), *WORDS * 20]))
+    made = Collection("small", texts, {"q": "cold river"}, {"q": {"0": 1}})
+    save_untrained([made], folder, seed=0, vocabulary=900)
+    return folder
 
 
 def test_circuit_ranks_before_any_training() -> None:
     """Untrained, the document that holds the query's four words is mostly first of four."""
-    groups = small_groups(40)
-    with torch.no_grad():
-        best = logits_of(circuit(), groups).argmax(1)
-    assert int((best == 0).sum()) >= 28  # chance: 10
+    generator = seeded(5)
+    first = 0
+    with Reranker(str(untrained())) as reranker:
+        for i in range(40):
+            texts = sentences(4, seed=100 + i)
+            query = " ".join(generator.sample(texts[0].split(), 4))
+            first += reranker.rank(query, texts)[0].index == 0
+    assert first >= 32  # chance: 10
 
 
-def test_training_lowers_the_loss_and_repeats_by_seed() -> None:
-    """Twelve steps on fixed groups lower the loss; the same seed gives the same weights."""
-    groups = small_groups(6)
-
-    def step_loss(model: Qwen3ForCausalLM, step: int) -> Tensor:
-        logits = logits_of(model, groups)
-        return losses.listwise(logits) + 0.3 * losses.calibration(logits)
-
-    models = [circuit(seed=7), circuit(seed=7)]
-    seen: list[int] = []
-    schedule = Schedule(12, learning_rate=2e-3, warmup_steps=2)
-    histories = [
-        train(model, step_loss, schedule, on_progress=lambda step, _: seen.append(step), every=6)
-        for model in models
-    ]
-    assert histories[0] == histories[1]
-    assert histories[0][-1] < 0.8 * histories[0][0]
-    assert seen == [6, 12, 6, 12]
-    for first, second in zip(models[0].parameters(), models[1].parameters(), strict=True):
-        torch.testing.assert_close(first, second, rtol=0, atol=0)
+def test_a_score_is_worth_the_same_for_short_and_long_queries() -> None:
+    """Holding every word of the query counts for much, whether four or eight."""
+    document = "grey river stone bridge water cold town spring hill boat"
+    with Reranker(str(untrained()), dtype="float32") as reranker:
+        for count in (4, 8):
+            query = " ".join(document.split()[:count])
+            whole, none = reranker.score(query, [document, "json socket server client"])
+            assert whole > 0.6
+            assert none < 0.1
 
 
-def test_masked_training_keeps_the_other_weights() -> None:
-    """With the construction's mask, weights that it left at 0 stay there, and others move."""
-    groups = small_groups(4)
-    model, before = circuit(), circuit()
-    train(
-        model,
-        lambda working, _: losses.listwise(logits_of(working, groups)),
-        Schedule(3, learning_rate=1e-3, warmup_steps=1),
-        trained=set_weights(model),
+def test_an_untrained_model_repeats_by_seed(tmp_path: Path) -> None:
+    """The same texts and seed give the same files, another seed other codes."""
+    made = Collection("small", dict(enumerate_ids(sentences(60, seed=2))), {"q": "river"}, {})
+    for name, seed in (("one", 1), ("again", 1), ("other", 2)):
+        save_untrained([made], tmp_path / name, seed=seed, vocabulary=800)
+    one, again, other = (
+        (tmp_path / name / "model.safetensors").read_bytes() for name in ("one", "again", "other")
     )
-    masks = set_weights(before)
-    moved = 0
-    for name, weight in model.named_parameters():
-        change = weight - before.get_parameter(name)
-        assert not change[masks[name] == 0].any()
-        moved += int(change.count_nonzero())
-    assert moved > 1_000
+    assert one == again
+    assert one != other
 
 
-def test_imitation_is_zero_for_equal_orders() -> None:
-    """Logits that equal scores / temperature up to a constant lose nothing, others do."""
-    scores = torch.tensor([[4.0, 2.0, 0.0]])
-    assert losses.imitation(scores / 2 + 7, scores, 2.0).item() == pytest.approx(0, abs=1e-6)
-    assert losses.imitation(-scores, scores, 2.0).item() > 1
-
-
-def test_padded_batches_hold_every_sequence_once() -> None:
-    """Batches keep to the token limit, and padding does not change a logit."""
-    generator = seeded(0)
-    sequences = [
-        [generator.randrange(280) for _ in range(generator.randint(3, 40))] for _ in range(25)
+def test_the_recipe_is_a_configuration_that_run_reads(tmp_path: Path) -> None:
+    """Every source is named with its split, the circuit is kept, and the seed is the one given."""
+    data = tmp_path / 'da"ta'
+    file = tmp_path / "recipe.toml"
+    file.write_text(configuration(data, "MiniLM", seed=7, queries=50), encoding="utf-8")
+    found = read_config(file)
+    assert [(one.path, one.split, one.queries) for one in found.collections] == [
+        (str(data / source.name), source.split, source.queries) for source in SOURCES
     ]
-    places = []
-    for chunk, ids, lengths in pad_by_length(sequences, 100):
-        assert ids.numel() <= 100
-        assert ids.shape[1] == lengths.max()
-        places += chunk
-    assert sorted(places) == list(range(25))
-    model = circuit()
-    with torch.no_grad():
-        together = last_logits(model, sequences, 5, max_tokens=200)
-        alone = torch.cat([last_logits(model, [sequence], 5) for sequence in sequences])
-    torch.testing.assert_close(together, alone, rtol=0, atol=1e-4)
+    assert found.pointwise.learning.keep_zeros
+    assert found.pointwise.learning.seed == found.seed == 7
+    assert found.evaluate.collections is not None
+    assert {one.queries for one in found.evaluate.collections} == {50}
 
 
 def test_other_frames_are_not_saved_as_zerank(tmp_path: Path) -> None:
@@ -313,10 +218,10 @@ def test_saved_folder_scores_alike_everywhere(tmp_path: Path) -> None:
             for pair in pairs
         ]
     official = CrossEncoder(str(tmp_path), device="cpu", model_kwargs={"dtype": torch.float32})
-    assert official.predict(pairs) == pytest.approx(expected, abs=1e-4)
+    assert official.predict(pairs) == pytest.approx(expected, rel=1e-4)
     with Reranker(str(tmp_path), dtype="float32") as reranker:
         logits = reranker.score("cold river", [text for _, text in pairs], scale="logit")
-    assert logits == pytest.approx(expected, abs=1e-4)
+    assert logits == pytest.approx(expected, rel=1e-4)
 
 
 CASES = (

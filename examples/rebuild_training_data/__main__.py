@@ -2,7 +2,7 @@
 
     python examples/rebuild_training_data                      # what to fetch, and how
     python examples/rebuild_training_data --sources SOURCES --out DATA [NAME ...]
-    python -m zelo.training.nano --data DATA --out MODEL
+    python -m zelo.training.nano --data DATA --embedding-model all-MiniLM-L6-v2/ --out OUT
 
 Each collection comes from one commit of a public repository. What is written has a known digest:
 it is what zelo-nano was trained on to the byte, but for five documents of tldr-en and five of

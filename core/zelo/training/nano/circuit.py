@@ -6,8 +6,8 @@ built in, as named weight slices, and training starts from a model that already 
 
 - the embedding gives equal words (see `vocabulary.normal_forms`) equal codes, and each its idf;
 - layer 1: "am I in the document?" and "what was the token before me?";
-- layer 2: document tokens attend to equal query tokens (words, word pairs, words two apart), and to
-  themselves earlier in the document, so that a repeated word counts less;
+- layer 2: document tokens attend to equal query tokens (words and word pairs), and to themselves
+  earlier in the document, so that a repeated word counts less;
 - the last layer: the last token sums the matches into the score that the "Yes" row reads.
 
 Every other weight is 0, and `set_weights` tells which are not: training only those keeps the model
@@ -24,10 +24,11 @@ from torch import Tensor
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
 CODE_DIMS = 30
-LAYERS = 4
+LAYERS = 3
 HEADS = 4
 HEAD_DIM = 64
-LENGTH_PRIOR = 500.0  # tokens; see `_set_last_layer`
+LENGTH_PRIOR = 1000.0  # tokens; see `_set_last_layer`
+LOGIT_GAIN, LOGIT_SHIFT, SHARE_SHIFT, MASS_WEIGHT = 70.0, -0.05, -0.4, 16.0  # see `_set_last_layer`
 
 
 class Dim:
@@ -35,16 +36,17 @@ class Dim:
 
     CODE = slice(0, 30)  # unit-variance code of the token's normal form
     PREVIOUS = slice(30, 60)  # rotated code of the token before (layer 1)
-    BEFORE = slice(60, 90)  # rotated code of the token two before (layer 1)
-    BIAS, IDF, START, END = 90, 91, 92, 93
-    SEGMENT = 94  # +1 in the document, -1 in the query (layer 1)
-    HEADER = 95  # the token before is <|im_start|>: "system", "user" (layer 1)
-    MATCH, PAIR, SKIP = 96, 97, 98  # idf of the matched query token (layer 2)
-    FIRST = 99  # 1 where the word is new in this document, falling with each repeat (layer 2)
-    GAIN, PAIR_GAIN, SKIP_GAIN = 100, 101, 102  # match times novelty (layer 2's MLP)
-    WORD = 103  # 1 for tokens with an idf
-    SCORE = 104  # what the "Yes" row reads
-    FREE = slice(105, 192)
+    BIAS, IDF, START, END = 60, 61, 62, 63
+    SEGMENT = 64  # +1 in the document, -1 in the query (layer 1)
+    HEADER = 65  # the token before is <|im_start|>: "system", "user" (layer 1)
+    MATCH, PAIR = 66, 67  # idf of the matched query token (layer 2)
+    HIT, PAIR_HIT = 68, 69  # share of the attention that found a word (layer 2)
+    FIRST = 70  # 1 where the word is new in this document, falling with each repeat (layer 2)
+    GAIN, PAIR_GAIN = 71, 72  # match times novelty (layer 2's MLP)
+    WORD = 73  # 1 for tokens with an idf
+    MASS = 74  # idf of all query tokens (last layer, last token)
+    SCORE = 75  # what the "Yes" row reads
+    FREE = slice(76, 192)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -56,10 +58,12 @@ class TokenFacts:
     start_id: int
     end_id: int
     yes_id: int
+    last_id: int
+    """Of the token that ends every prompt, where the score is read."""
 
 
 def nano_config(vocabulary: int, *, eos_id: int, pad_id: int) -> Qwen3Config:
-    """192 wide, 4 layers of 4 heads of 64: 3.35 million parameters at 10,240 tokens."""
+    """192 wide, 3 layers of 4 heads of 64: 3 million parameters at 10,240 tokens."""
     return Qwen3Config(
         vocab_size=vocabulary,
         hidden_size=192,
@@ -99,7 +103,7 @@ def build(config: Qwen3Config, facts: TokenFacts, *, seed: int) -> Qwen3ForCausa
         _set_last_layer(_Layer(model, LAYERS - 1, generator))
         norm = model.model.norm.weight
         norm.fill_(0.0)
-        norm[Dim.SCORE] = 1.0  # nothing else is read
+        norm[Dim.SCORE] = LOGIT_GAIN  # nothing else is read
     return model
 
 
@@ -136,6 +140,7 @@ def _set_embeddings(model: Qwen3ForCausalLM, facts: TokenFacts, generator: torch
     rows[facts.end_id, Dim.END] = 4.0
     # Small, for logits of a few units: at 4 the first losses were three times those of guessing.
     rows[facts.yes_id, Dim.SCORE] = 1.3
+    rows[facts.last_id, Dim.SCORE] = LOGIT_SHIFT
     # A constant norm keeps RMSNorm a constant factor, which each layer's norm weight undoes.
     # The filler goes where nothing is read by name: all rows end at the same norm.
     short = (_embedding_norm(rows) ** 2 - rows.square().sum(1)).clamp(min=0).sqrt()
@@ -156,13 +161,12 @@ class _Layer:
         self.layer = model.model.layers[index]
         self.attention = self.layer.self_attn
         self.generator = generator
-        # Residual norm: the embedding's, and two codes more once they are copied.
+        # Residual norm: the embedding's, and a code more once it is copied.
         embedding = _embedding_norm(model.model.embed_tokens.weight)
-        norm = embedding if index == 0 else math.sqrt(embedding**2 + 2 * CODE_DIMS)
+        copied = math.sqrt(embedding**2 + CODE_DIMS)
+        norm = embedding if index == 0 else copied
         self.layer.input_layernorm.weight.fill_(norm / math.sqrt(192))
-        self.layer.post_attention_layernorm.weight.fill_(
-            math.sqrt(embedding**2 + 2 * CODE_DIMS) / math.sqrt(192)
-        )
+        self.layer.post_attention_layernorm.weight.fill_(copied / math.sqrt(192))
 
     def sharpness(self, dims: Tensor | list[int], largest_logit: float) -> None:
         """Queries and keys have norm 8 after their RMSNorm, so a weight w gives logits to 8 w^2."""
@@ -203,21 +207,10 @@ def _set_first_layer(layer: _Layer) -> None:
     value[0, Dim.START] = -0.25
     layer.write(0, 0, Dim.SEGMENT, 1.0)
 
-    # Heads 1 and 2: the tokens one and two before me.
-    _copy_head(layer, 1, distance=1, target=Dim.PREVIOUS)
-    _copy_head(layer, 2, distance=2, target=Dim.BEFORE)
-    layer.rows("v_proj", 1)[CODE_DIMS, Dim.START] = 0.25
-    layer.write(1, CODE_DIMS, Dim.HEADER, 1.0)
-
-
-def _copy_head(layer: _Layer, head: int, *, distance: int, target: slice) -> None:
-    """Write the code of the token `distance` before to `target`.
-
-    A query turned back by `distance` steps in each fast pair peaks there.
-    """
-    query, key, value = layer.clear(head)
+    # Head 1: the token before me. A query turned back by a step in each fast pair peaks there.
+    query, key, value = layer.clear(1)
     for pair in _FAST:
-        angle = distance * 1_000_000.0 ** (-pair / (HEAD_DIM // 2))
+        angle = 1_000_000.0 ** (-pair / (HEAD_DIM // 2))
         query[pair, Dim.BIAS] = math.cos(angle)
         query[pair + 32, Dim.BIAS] = -math.sin(angle)
         key[pair, Dim.BIAS] = 1.0
@@ -225,36 +218,45 @@ def _copy_head(layer: _Layer, head: int, *, distance: int, target: slice) -> Non
     turn = torch.linalg.qr(torch.randn(CODE_DIMS, CODE_DIMS, generator=layer.generator))[0]
     value[:CODE_DIMS, Dim.CODE] = turn
     for place in range(CODE_DIMS):
-        layer.write(head, place, target.start + place, 1.0)
+        layer.write(1, place, Dim.PREVIOUS.start + place, 1.0)
+    value[CODE_DIMS, Dim.START] = 0.25
+    layer.write(1, CODE_DIMS, Dim.HEADER, 1.0)
 
 
 def _set_second_layer(layer: _Layer) -> None:
     layer.sharpness(_SLOW, 40.0)
-    _match_head(layer, 0, [Dim.CODE], side=-1.0, sink=5.0)
+    word, pair = [Dim.CODE], [Dim.CODE, Dim.PREVIOUS]
+    _match_head(layer, 0, word, side=-1.0, sink=5.0)
     layer.write(0, 0, Dim.MATCH, 1.0)
+    layer.write(0, 1, Dim.HIT, 1.0)
     # Half of a pair has cosine 0.5 plus chance: the sink must take it up to about 0.85. With 5.0
     # half pairs outweighed whole words (tatqa development set 0.43 instead of 0.53, untrained).
-    _match_head(layer, 1, [Dim.CODE, Dim.PREVIOUS], side=-1.0, sink=5.6)
+    _match_head(layer, 1, pair, side=-1.0, sink=5.6)
     layer.write(1, 0, Dim.PAIR, 1.0)
-    layer.write(1, 1, Dim.PAIR, 0.3)
-    _match_head(layer, 2, [Dim.CODE], side=1.0, sink=5.5)
-    layer.write(2, 2, Dim.FIRST, 7.0)  # the sink's share is 0.15 at the first occurrence
-    _match_head(layer, 3, [Dim.CODE, Dim.BEFORE], side=-1.0, sink=5.6)
-    layer.write(3, 0, Dim.SKIP, 1.0)
-    layer.write(3, 1, Dim.SKIP, 0.3)
+    layer.write(1, 1, Dim.PAIR_HIT, 1.0)
+    # The sink's share is 0.15 at the first occurrence. The like for pairs is of no use: how long
+    # the sum of two codes is, is chance, and with it how much the sink gets.
+    _match_head(layer, 2, word, side=1.0, sink=5.5)
+    layer.write(2, 2, Dim.FIRST, 7.0)
 
-    # MLP: a SwiGLU unit is a product: match times (novelty and being in the document).
+    # MLP: a SwiGLU unit is a product: match times (novelty, being in the document, a sure hit).
+    # Without the hit the hundredths that leak to a long document's other tokens add up to more
+    # than its matches.
     gate, up = layer.layer.mlp.gate_proj.weight, layer.layer.mlp.up_proj.weight
     down = layer.layer.mlp.down_proj.weight
-    products = ((Dim.MATCH, Dim.GAIN), (Dim.PAIR, Dim.PAIR_GAIN), (Dim.SKIP, Dim.SKIP_GAIN))
-    for unit, (source, target) in enumerate(products):
+    products = (
+        (Dim.MATCH, Dim.HIT, Dim.GAIN),
+        (Dim.PAIR, Dim.PAIR_HIT, Dim.PAIR_GAIN),
+    )
+    for unit, (match, hit, target) in enumerate(products):
         gate[unit] = 0.0
         up[unit] = 0.0
         down[:, unit] = 0.0
         gate[unit, Dim.FIRST] = 4.0
-        gate[unit, Dim.BIAS] = -10.75  # -1.5 in the document, -41.5 in the query
-        gate[unit, Dim.SEGMENT] = 20.0
-        up[unit, source] = 1.0
+        gate[unit, hit] = 8.0
+        gate[unit, Dim.BIAS] = -14.6  # -1.2 for a hit in the document, -9.2 for none
+        gate[unit, Dim.SEGMENT] = 20.0  # 40 less in the query
+        up[unit, match] = 1.0
         down[target, unit] = 0.4
 
 
@@ -283,10 +285,10 @@ def _match_head(layer: _Layer, head: int, codes: list[slice], *, side: float, si
 
 def _set_last_layer(layer: _Layer) -> None:
     # The last token attends to every token alike and to three <|im_start|> that together weigh as
-    # much as 500 tokens: sum / (tokens + 500), a sum with a mild penalty for length. An attention
-    # that favours matched tokens is worse: repeats, of no value, then dilute the others.
+    # much as LENGTH_PRIOR tokens: sum / (tokens + prior), a sum with a mild penalty for length. An
+    # attention that favours matched tokens is worse: repeats, of no value, then dilute the others.
     layer.sharpness(_SLOW, math.log(LENGTH_PRIOR / 3))
-    sums = ((0, Dim.GAIN, 0.3), (1, Dim.PAIR_GAIN, 0.2), (2, Dim.SKIP_GAIN, 0.15))
+    sums = ((0, Dim.GAIN, 0.3), (1, Dim.PAIR_GAIN, 0.3))
     for head, source, weight in sums:
         query, key, value = layer.clear(head)
         query[_SIDE, Dim.BIAS] = 1.0
@@ -294,3 +296,16 @@ def _set_last_layer(layer: _Layer) -> None:
         key[_SIDE, Dim.START] = 10.0
         value[0, source] = math.sqrt(LENGTH_PRIOR)
         layer.write(head, 0, Dim.SCORE, weight * math.sqrt(LENGTH_PRIOR))
+
+    # Head 2 sums the query's idf. The more a query has to match, the more a score is worth: the
+    # sum makes the residual's norm, so that the last RMSNorm divides by it, and a share of it is
+    # what a document must match to be as likely relevant as not.
+    query, key, value = layer.clear(2)
+    query[_SIDE, Dim.BIAS] = 1.0
+    key[_SINK, Dim.BIAS] = 0.5
+    key[_SIDE, Dim.START] = 10.0
+    key[_SIDE, Dim.BIAS] = -10.0
+    key[_SIDE, Dim.SEGMENT] = -20.0  # -40 in the document, 0 in the query
+    value[0, Dim.IDF] = math.sqrt(LENGTH_PRIOR / 3)
+    layer.write(2, 0, Dim.MASS, MASS_WEIGHT * math.sqrt(LENGTH_PRIOR / 3))
+    layer.write(2, 0, Dim.SCORE, SHARE_SHIFT * math.sqrt(LENGTH_PRIOR / 3))
