@@ -6,9 +6,11 @@ Each test looks at a fresh interpreter, because this one has long imported every
 import json
 import subprocess
 import sys
+from pathlib import Path
 from types import ModuleType
 
 import pytest
+from collection import write_beir
 
 import zelo
 
@@ -57,6 +59,25 @@ def test_import_is_light(code: str) -> None:
     assert "zelo.reranker" in loaded
     found = {name.partition(".")[0] for name in loaded} & set(HEAVY)
     assert found <= ALLOWED
+
+
+def test_a_plan_of_training_is_light(tmp_path: Path) -> None:
+    """Neither reading a run's configuration nor its plan imports torch or matplotlib."""
+    write_beir(tmp_path)
+    path = tmp_path / "run.toml"
+    path.write_text(
+        'collections = [{ path = "small", split = "test" }]\nmodel = "zelo-nano"\n'
+        'judges = ["bm25", "zelo-nano"]\nevaluate.collections = []\n'
+    )
+    code = f"""
+import sys
+from zelo.training.pipeline import plan, read_config
+print(len(plan(read_config({str(path)!r}))))
+print(*sys.modules)
+"""
+    stages, modules = python(code).splitlines()
+    assert int(stages) > 8
+    assert not {"torch", "transformers", "matplotlib"} & set(modules.split())
 
 
 def test_heavy_names_are_real(recwarn: pytest.WarningsRecorder) -> None:
@@ -110,6 +131,26 @@ for _ in range(2):
     )
     line = 'scoring in this process needs more packages: pip install "zelo[local]"\n'
     assert python(code) == 2 * line
+
+
+@pytest.mark.parametrize("blocked", ["torch", "accelerate", "matplotlib"])
+def test_training_without_a_package_names_the_command(blocked: str) -> None:
+    """Before anything is trained, or paid for in a run, the error says what to install."""
+    code = BLOCKER.format(blocked={blocked}) + (
+        """
+import zelo
+for statement in (
+    "from zelo.training.learning import learn",
+    "from zelo.training.pointwise import pointwise",
+    "from zelo.training.pipeline.learning import check_model; check_model('zelo-nano')",
+):
+    try:
+        exec(statement)
+    except zelo.MissingExtraError as error:
+        print(str(error).partition(": ")[2])
+"""
+    )
+    assert python(code) == 3 * 'pip install "zelo[train]"\n'
 
 
 def test_every_error_is_a_zelo_error() -> None:

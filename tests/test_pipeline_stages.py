@@ -304,8 +304,18 @@ def test_distilling_lets_a_pairwise_model_judge(folder: Path) -> None:
         records = list(read_records(work / f"{name}.jsonl", Preferences))
         assert all(list(one.votes) == ["distilled"] for one in records)
     assert ran(folder, text) == []
-    report = (work / "report.md").read_text()
-    assert "| teacher | held-out pairs | its accuracy | the student's |" in report
+    text = (work / "report.md").read_text()
+    assert "| teacher | held-out pairs | its accuracy | the student's |" in text
+    report = json.loads((work / "report.json").read_text())
+    beats = report["stages"]["distill"]["standings"]["beats_weakest"]
+    assert ("- The pairwise model of distill, " in text) == (beats is not True)
+
+
+def test_distilling_takes_the_device_of_the_run(folder: Path) -> None:
+    """One that is not there is told when the pairwise model is to be trained, not later."""
+    text = CHEAP.replace('out = "work"', 'out = "work"\ndevice = "cuda:99"') + "[distill]\n"
+    with pytest.raises(InputError, match="cuda:99"):
+        ran(folder, text, until="distill")
 
 
 def test_a_plain_model_has_nothing_before(folder: Path) -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from zelo.errors import InputError
+from zelo.training.measures import kendall_tau
 from zelo.training.pairs import Method
 from zelo.training.sampling_study import (
     Noise,
@@ -22,7 +23,7 @@ from zelo.training.sampling_study import (
     study,
 )
 from zelo.training.sampling_study.__main__ import main
-from zelo.training.sampling_study.measures import gain, kendall_tau, top_overlap
+from zelo.training.sampling_study.measures import gain, top_overlap
 
 NOISY, CLEAR, FLIPPED = Noise("gap", 0.2), Noise("gap", 3.0), Noise("flip", 0.1)
 ALL = (NOISY, CLEAR, FLIPPED)

@@ -96,6 +96,16 @@ def test_a_stopped_run_ends_as_one_that_was_not(
     assert steps == sorted(set(steps))
 
 
+def test_charts_are_drawn_at_the_end(tiny_model: Path, tmp_path: Path) -> None:
+    """At a checkpoint the curve is written in numbers alone, as drawing takes a while."""
+    learning = settings(epochs=2, **EVERY)
+    with pytest.raises(Stopped):
+        run(tiny_model, tmp_path, learning, stop_after=5)
+    assert {path.name for path in tmp_path.glob("curve.*")} == {"curve.jsonl"}
+    run(tiny_model, tmp_path, learning)
+    assert {path.suffix for path in tmp_path.glob("curve.*")} == {".jsonl", ".png", ".svg"}
+
+
 def test_a_finished_run_is_not_repeated(tiny_model: Path, tmp_path: Path) -> None:
     """The same call gives the same result from the checkpoint, without a step."""
     learning = settings(**EVERY)

@@ -12,7 +12,6 @@ from zelo.cli.evaluate_compare import EPILOG as COMPARE_EXAMPLES
 from zelo.cli.evaluate_compare import compare
 from zelo.cli.evaluate_options import (
     AllowHttp,
-    AsJson,
     Baseline,
     Collections,
     Concurrency,
@@ -42,7 +41,7 @@ from zelo.cli.evaluate_options import (
 )
 from zelo.cli.evaluate_robustness import EPILOG as ROBUSTNESS_EXAMPLES
 from zelo.cli.evaluate_robustness import robustness
-from zelo.cli.options import DEFAULT_MODEL, Device, Dtype, Family, as_usage_error
+from zelo.cli.options import DEFAULT_MODEL, AsOneJson, Device, Dtype, Family, as_usage_error
 from zelo.cli.progress import stages
 from zelo.cli.render import json_line, note, out, symbols
 from zelo.errors import InputError
@@ -125,7 +124,7 @@ def run(
     prices: Prices = None,
     seed: Seed = 0,
     folder: Folder = Path("zelo-evaluation"),
-    as_json: AsJson = False,
+    as_json: AsOneJson = False,
 ) -> None:
     """Does reranking help on my documents, which model, and at what cost?
 

@@ -9,7 +9,6 @@ from zelo.cli.options import MODEL, OUTPUT, sound_text
 
 __all__ = [
     "AllowHttp",
-    "AsJson",
     "Baseline",
     "Collections",
     "Concurrency",
@@ -247,11 +246,5 @@ Folder = Annotated[
         help="For tables, charts, TREC runs, results query by query, and the journal from "
         "which a run that was stopped goes on.",
         rich_help_panel=OUTPUT,
-    ),
-]
-AsJson = Annotated[
-    bool,
-    typer.Option(
-        "--json", help="Write one JSON object to stdout, not tables.", rich_help_panel=OUTPUT
     ),
 ]

@@ -14,6 +14,7 @@ __all__ = [
     "MODEL",
     "OUTPUT",
     "AsJson",
+    "AsOneJson",
     "Device",
     "Dtype",
     "Family",
@@ -103,5 +104,11 @@ AsJson = Annotated[
     bool,
     typer.Option(
         "--json", help="Write JSON Lines, one object per result, to stdout.", rich_help_panel=OUTPUT
+    ),
+]
+AsOneJson = Annotated[
+    bool,
+    typer.Option(
+        "--json", help="Write one JSON object to stdout, not tables.", rich_help_panel=OUTPUT
     ),
 ]

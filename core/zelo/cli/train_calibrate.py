@@ -5,13 +5,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from zelo.cli.options import OUTPUT
+from zelo.cli.options import OUTPUT, AsOneJson
 from zelo.cli.progress import steps
 from zelo.cli.render import note
-from zelo.cli.train_figures import counted, show
+from zelo.cli.train_figures import reading, show
+from zelo.cli.train_options import RatingsFile
 
 if TYPE_CHECKING:  # brings numpy
-    from zelo.training.calibration import Curve, Offsets
+    from zelo.training.stages.targets import Calibrated
 
 __all__ = ["EPILOG", "calibrate"]
 
@@ -26,12 +27,7 @@ zelo train calibrate ratings.jsonl --across preferences-across.jsonl
 
 
 def calibrate(
-    ratings: Annotated[
-        Path,
-        typer.Argument(
-            metavar="RATINGS.jsonl", help="Of zelo train fit.", exists=True, dir_okay=False
-        ),
-    ],
+    ratings: RatingsFile,
     across: Annotated[
         Path,
         typer.Option(
@@ -58,52 +54,22 @@ def calibrate(
     prior: Annotated[
         float, typer.Option(metavar="X", min=0, help="Pull of the offsets towards 0.")
     ] = 0.1,
-    as_json: Annotated[
-        bool,
-        typer.Option(
-            "--json", help="Write the figures as one JSON object.", rich_help_panel=OUTPUT
-        ),
-    ] = False,
+    as_json: AsOneJson = False,
 ) -> None:
     """Add to each query's ratings what it takes to compare them with other queries' ratings.
 
     Then one rising curve turns them into targets in [0, 1]; within a query their order stays.
     """
-    from zelo.training import calibration
-    from zelo.training.records import (
-        Candidates,
-        Preferences,
-        Ratings,
-        read_records,
-        write_records,
-    )
+    from zelo.training.stages.targets import calibrate as make
 
     with steps() as tell:
-        rated = list(counted(read_records(ratings, Ratings), tell, "ratings"))
-        pairs = counted(read_records(across, Preferences), tell, "pairs of queries")
-        found = calibration.offsets(rated, pairs, prior=prior)
-        if candidates is None:
-            curve = calibration.by_quantiles(rated, found.by_query)
-        else:
-            judged = counted(read_records(candidates, Candidates), tell, "candidates")
-            curve = calibration.anchored(rated, found.by_query, judged)
-        write_records(to, calibration.calibrate(rated, found.by_query, curve))
-    show(_figures(found, curve), as_json=as_json)
+        found = make(ratings, across, to, candidates=candidates, prior=prior, on_read=reading(tell))
+    show(_figures(found), as_json=as_json)
     if not found.converged:
         note("the offsets did not converge; the targets are of little use")
 
 
-def _figures(found: "Offsets", curve: "Curve") -> dict[str, int | float | str | None]:
-    values = found.by_query.values()
-    return {
-        "queries": len(found.by_query),
-        "comparisons_across": found.comparisons,
-        "converged": "yes" if found.converged else "no",
-        "loss": found.loss,
-        "offset_min": min(values),
-        "offset_max": max(values),
-        "scale": curve.scale,
-        "shift": curve.shift,
-        "relevant": curve.relevant or None,
-        "not_relevant": curve.other or None,
-    }
+def _figures(found: "Calibrated") -> dict[str, int | float | str | None]:
+    figures = {**found._asdict(), "converged": "yes" if found.converged else "no"}
+    del figures["targets"]  # a histogram is for charts
+    return figures

@@ -1,15 +1,11 @@
 """`zelo train distill`: a small model that prefers as the ensemble of judges does."""
 
-from pathlib import Path
-from typing import Annotated
-
-import typer
-
 from zelo.cli import learning_options as learns
-from zelo.cli.options import OUTPUT, Device, as_usage_error
+from zelo.cli.options import AsOneJson, Device, as_usage_error
 from zelo.cli.progress import stages
 from zelo.cli.render import json_line, note, out, symbols
 from zelo.cli.train_distill_report import as_json, rendered
+from zelo.cli.train_options import JudgedPairs, ModelFolder, Texts
 
 __all__ = ["EPILOG", "distill"]
 
@@ -25,36 +21,10 @@ zelo train judge more-pairs.jsonl --candidates candidates.jsonl -j pairwise:pair
 
 
 def distill(
-    preferences: Annotated[
-        Path,
-        typer.Argument(
-            metavar="PREFERENCES.jsonl",
-            help="What zelo train judge writes.",
-            exists=True,
-            dir_okay=False,
-        ),
-    ],
-    candidates: Annotated[
-        Path,
-        typer.Option(
-            metavar="FILE",
-            help="The texts: what zelo train candidates writes.",
-            exists=True,
-            dir_okay=False,
-        ),
-    ],
+    preferences: JudgedPairs,
+    candidates: Texts,
     model: learns.StartModel,
-    folder: Annotated[
-        Path,
-        typer.Option(
-            "--out",
-            metavar="FOLDER",
-            help="For the model and its learning curve. The same command goes on from the "
-            "checkpoint that a stopped one left there.",
-            file_okay=False,
-            rich_help_panel=OUTPUT,
-        ),
-    ],
+    folder: ModelFolder,
     held_out: learns.HeldOut = 0.1,
     max_document_tokens: learns.MaxDocumentTokens = None,
     device: Device = None,
@@ -72,12 +42,7 @@ def distill(
     precision: learns.Precise = learns.Precision.BF16,
     gradient_checkpointing: learns.GradientCheckpointing = False,
     checkpoint_every: learns.CheckpointEvery = None,
-    for_programs: Annotated[
-        bool,
-        typer.Option(
-            "--json", help="Write one JSON object to stdout, not a table.", rich_help_panel=OUTPUT
-        ),
-    ] = False,
+    for_programs: AsOneJson = False,
 ) -> None:
     """Teach a model which document the judges prefer, so that it can judge in their place.
 

@@ -1,7 +1,6 @@
 """What a stage of training tells when it is done: its figures, as a table or as JSON."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TypeVar
+from collections.abc import Callable, Mapping
 
 from rich.table import Table
 from rich.text import Text
@@ -9,10 +8,7 @@ from rich.text import Text
 from zelo.cli.render import json_line, out
 from zelo.untrusted import printable
 
-__all__ = ["counted", "show"]
-
-Record = TypeVar("Record")
-EVERY = 100  # records between two words about progress
+__all__ = ["reading", "show"]
 
 
 def show(figures: Mapping[str, int | float | str | None], *, as_json: bool) -> None:
@@ -26,12 +22,9 @@ def show(figures: Mapping[str, int | float | str | None], *, as_json: bool) -> N
     out().print(table)
 
 
-def counted(records: Iterable[Record], tell: Callable[[str], None], what: str) -> Iterator[Record]:
-    """Pass records on, and tell now and then how many there were."""
-    for number, record in enumerate(records, start=1):
-        if number % EVERY == 1:
-            tell(f"{what}: {number:,}")
-        yield record
+def reading(tell: Callable[[str], None]) -> Callable[[str, int], None]:
+    """Return what tells of a file that is read, and of how many records so far."""
+    return lambda what, count: tell(f"{what}: {count:,}")
 
 
 def _text(value: int | float | str | None) -> str:

@@ -7,10 +7,11 @@ from typing import Annotated
 
 import typer
 
-from zelo.cli.options import MODEL, OUTPUT, Device, Dtype, as_usage_error
+from zelo.cli.options import MODEL, OUTPUT, AsOneJson, Device, Dtype, as_usage_error
 from zelo.cli.progress import stages
 from zelo.cli.render import json_line, note, out, symbols
 from zelo.cli.train_judge_report import as_json, rendered
+from zelo.cli.train_options import Texts
 from zelo.errors import InputError
 
 __all__ = ["EPILOG", "judge"]
@@ -38,15 +39,7 @@ def judge(
             dir_okay=False,
         ),
     ],
-    candidates: Annotated[
-        Path,
-        typer.Option(
-            metavar="FILE",
-            help="The texts: what zelo train candidates writes.",
-            exists=True,
-            dir_okay=False,
-        ),
-    ],
+    candidates: Texts,
     specs: Annotated[
         list[str],
         typer.Option(
@@ -155,12 +148,7 @@ def judge(
     ] = "english",
     device: Device = None,
     dtype: Dtype = None,
-    for_programs: Annotated[
-        bool,
-        typer.Option(
-            "--json", help="Write one JSON object to stdout, not tables.", rich_help_panel=OUTPUT
-        ),
-    ] = False,
+    for_programs: AsOneJson = False,
 ) -> None:
     """Judge which document of each pair is the better answer to its query.
 

@@ -1,6 +1,5 @@
 """What `zelo train judge` tells: how judges voted, what that took, how far they agree."""
 
-import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from rich import box
@@ -21,22 +20,7 @@ FORMAT = 1
 
 def as_json(found: "Judged") -> dict[str, Any]:
     """Return every figure; `format` changes whenever a key does."""
-    return {
-        "format": FORMAT,
-        "lines": found.lines,
-        "pairs": found.pairs,
-        "judges": [
-            {
-                "judge": name,
-                **report.share._asdict(),
-                **dataclasses.asdict(report.took),
-                "usd": report.usd,
-            }
-            for name, report in found.judges.items()
-        ],
-        "ensemble": found.ensemble._asdict(),
-        "agreement": [one._asdict() for one in found.agreement],
-    }
+    return {"format": FORMAT, **found.figures()}
 
 
 def rendered(found: "Judged", *, symbols: bool) -> RenderableType:

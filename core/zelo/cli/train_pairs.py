@@ -1,19 +1,14 @@
 """`zelo train pairs`: which documents of a query are to be compared."""
 
-from collections.abc import Iterable, Iterator
 from enum import StrEnum
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from zelo.cli.options import OUTPUT
+from zelo.cli.options import AsOneJson
 from zelo.cli.progress import steps
-from zelo.cli.train_figures import counted, show
-
-if TYPE_CHECKING:
-    from zelo.training.pairs import Shape
-    from zelo.training.records import Pairs
+from zelo.cli.train_figures import reading, show
+from zelo.cli.train_options import CandidatesFile, Seed, ToPairs
 
 __all__ = ["EPILOG", "pairs"]
 
@@ -37,16 +32,8 @@ class Method(StrEnum):
 
 
 def pairs(
-    candidates: Annotated[
-        Path,
-        typer.Argument(
-            metavar="CANDIDATES.jsonl", help="Queries and documents.", exists=True, dir_okay=False
-        ),
-    ],
-    to: Annotated[
-        Path,
-        typer.Option("--out", metavar="PAIRS.jsonl", help="To write.", rich_help_panel=OUTPUT),
-    ],
+    candidates: CandidatesFile,
+    to: ToPairs,
     method: Annotated[
         Method,
         typer.Option(
@@ -59,13 +46,8 @@ def pairs(
             metavar="N", min=1, help="So many pairs for each document; it meets twice as many."
         ),
     ] = 4,
-    seed: Annotated[int, typer.Option(metavar="N", help="Of chance.")] = 0,
-    as_json: Annotated[
-        bool,
-        typer.Option(
-            "--json", help="Write the figures as one JSON object.", rich_help_panel=OUTPUT
-        ),
-    ] = False,
+    seed: Seed = 0,
+    as_json: AsOneJson = False,
 ) -> None:
     """Choose the pairs of documents that are to be judged, query by query.
 
@@ -73,36 +55,10 @@ def pairs(
     meets 8 others. More cycles add to what fewer choose. A query with a single document has no pair
     and is left out.
     """
-    from zelo.training.pairs import Shape, sample
-    from zelo.training.records import Candidates, read_records, write_records
-
-    shape = Shape()
-    left_out = 0
-
-    def chosen(records: Iterable[Candidates]) -> "Iterator[Pairs]":
-        nonlocal left_out
-        for record in records:
-            doc_ids = [document.id for document in record.documents]
-            if len(doc_ids) < 2:
-                left_out += 1
-                continue
-            found = sample(record.query.id, doc_ids, method=method.value, cycles=cycles, seed=seed)
-            shape.add(found, doc_ids)
-            yield found
+    from zelo.training.stages.pairs import choose_pairs
 
     with steps() as tell:
-        records = counted(read_records(candidates, Candidates), tell, "queries")
-        write_records(to, chosen(records))
-    show({**_figures(shape), "queries_left_out": left_out}, as_json=as_json)
-
-
-def _figures(shape: "Shape") -> dict[str, int | float | None]:
-    return {
-        "queries": shape.queries,
-        "documents": shape.documents,
-        "pairs": shape.pairs,
-        "degree_min": shape.degree_min,
-        "degree_mean": shape.degree_mean,
-        "degree_max": shape.degree_max,
-        "diameter_max": shape.diameter_max,
-    }
+        found = choose_pairs(
+            candidates, to, method=method.value, cycles=cycles, seed=seed, on_read=reading(tell)
+        )
+    show(found._asdict(), as_json=as_json)

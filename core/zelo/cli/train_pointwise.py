@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from zelo.cli import learning_options as learns
-from zelo.cli.options import OUTPUT, Device, as_usage_error
+from zelo.cli.options import AsOneJson, Device, as_usage_error
 from zelo.cli.progress import stages
 from zelo.cli.render import note
 from zelo.cli.train_figures import show
+from zelo.cli.train_options import ModelFolder, Texts
 
 if TYPE_CHECKING:  # brings torch
     from zelo.training.pointwise import Pointwise, Standing
@@ -44,27 +45,9 @@ def pointwise(
             dir_okay=False,
         ),
     ],
-    candidates: Annotated[
-        Path,
-        typer.Option(
-            metavar="FILE",
-            help="The texts: what zelo train candidates writes.",
-            exists=True,
-            dir_okay=False,
-        ),
-    ],
+    candidates: Texts,
     model: learns.StartModel,
-    folder: Annotated[
-        Path,
-        typer.Option(
-            "--out",
-            metavar="FOLDER",
-            help="For the model, its card and its learning curve. The same command goes on from "
-            "the checkpoint that a stopped one left there.",
-            file_okay=False,
-            rich_help_panel=OUTPUT,
-        ),
-    ],
+    folder: ModelFolder,
     held_out: learns.HeldOut = 0.05,
     max_document_tokens: learns.MaxDocumentTokens = None,
     documents_per_query: Annotated[
@@ -92,12 +75,7 @@ def pointwise(
     precision: learns.Precise = learns.Precision.BF16,
     gradient_checkpointing: learns.GradientCheckpointing = False,
     checkpoint_every: learns.CheckpointEvery = None,
-    as_json: Annotated[
-        bool,
-        typer.Option(
-            "--json", help="Write the figures as one JSON object.", rich_help_panel=OUTPUT
-        ),
-    ] = False,
+    as_json: AsOneJson = False,
 ) -> None:
     """Train a reranker whose probabilities are the targets, by mean squared error.
 

@@ -6,10 +6,11 @@ from typing import Annotated
 
 import typer
 
-from zelo.cli.options import MODEL, OUTPUT, Device, Dtype, Family
+from zelo.cli.options import MODEL, OUTPUT, AsOneJson, Device, Dtype, Family
 from zelo.cli.progress import stages
 from zelo.cli.render import note
 from zelo.cli.train_figures import show
+from zelo.cli.train_options import CandidatesFile, Seed, ToPairs
 
 __all__ = ["EPILOG", "refine"]
 
@@ -29,12 +30,7 @@ zelo train fit preferences.jsonl --add refined.jsonl --out ratings-refined.jsonl
 
 
 def refine(
-    candidates: Annotated[
-        Path,
-        typer.Argument(
-            metavar="CANDIDATES.jsonl", help="Queries and documents.", exists=True, dir_okay=False
-        ),
-    ],
+    candidates: CandidatesFile,
     targets: Annotated[
         Path,
         typer.Option(
@@ -63,17 +59,14 @@ def refine(
             rich_help_panel=MODEL,
         ),
     ],
-    to: Annotated[
-        Path,
-        typer.Option("--out", metavar="PAIRS.jsonl", help="To write.", rich_help_panel=OUTPUT),
-    ],
+    to: ToPairs,
     threshold: Annotated[
         int,
         typer.Option(
             metavar="RANK", min=1, help="A query fails if its best document stands below this rank."
         ),
     ] = 10,
-    seed: Annotated[int, typer.Option(metavar="N", help="Of chance.")] = 0,
+    seed: Seed = 0,
     family: Family = None,
     device: Device = None,
     dtype: Dtype = None,
@@ -95,12 +88,7 @@ def refine(
             rich_help_panel=OUTPUT,
         ),
     ] = None,
-    as_json: Annotated[
-        bool,
-        typer.Option(
-            "--json", help="Write the figures as one JSON object.", rich_help_panel=OUTPUT
-        ),
-    ] = False,
+    as_json: AsOneJson = False,
 ) -> None:
     """Choose pairs to judge from where the trained reranker fails, as in the paper's last round.
 

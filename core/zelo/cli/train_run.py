@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from zelo.cli.options import OUTPUT
+from zelo.cli.options import OUTPUT, AsOneJson
 from zelo.cli.progress import stages
 from zelo.cli.render import errors_to, json_line, note, out, symbols
 from zelo.untrusted import printable
@@ -83,12 +83,7 @@ def run(
             help="Show every key of CONFIG.toml with its default, as TOML, and exit.",
         ),
     ] = False,
-    as_json: Annotated[
-        bool,
-        typer.Option(
-            "--json", help="Write one JSON object to stdout, not tables.", rich_help_panel=OUTPUT
-        ),
-    ] = False,
+    as_json: AsOneJson = False,
 ) -> None:
     """Train a reranker by zELO: candidates, pairs, judging, ratings, targets, training, evaluation.
 
@@ -127,12 +122,14 @@ def _tell_unless_seen(name: str, done: "Done", before: bool) -> None:
 def _rendered(report: dict[str, Any], *, symbols: bool) -> RenderableType:
     from zelo.evaluation.reporting.table import Blocks
     from zelo.training.pipeline.grids import overview, stages_of
+    from zelo.training.pipeline.remarks import remarks
 
     parts: list[RenderableType] = []
     for grid in overview(report):
         parts += [_title(grid), Blocks(grid, symbols), Text("")]
     stages = stages_of(report)
-    return Group(*parts, _title(stages), _listed(stages, symbols))
+    told = (Text(f"\n{printable(remark)}") for remark in remarks(report))
+    return Group(*parts, _title(stages), _listed(stages, symbols), *told)
 
 
 def _show_plan(planned: "list[Planned]", *, as_json: bool) -> None:

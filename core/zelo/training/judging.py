@@ -6,6 +6,7 @@ line, so there may be more pairs than memory holds. Knows nothing of what judges
 """
 
 import asyncio
+import dataclasses
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -50,6 +51,24 @@ class Judged:
     judges: Mapping[str, JudgeReport]
     ensemble: Share
     agreement: tuple[Agreement, ...]
+
+    def figures(self) -> dict[str, Any]:
+        """Return everything as JSON has it."""
+        return {
+            "lines": self.lines,
+            "pairs": self.pairs,
+            "judges": [
+                {
+                    "judge": name,
+                    **report.share._asdict(),
+                    **dataclasses.asdict(report.took),
+                    "usd": report.usd,
+                }
+                for name, report in self.judges.items()
+            ],
+            "ensemble": self.ensemble._asdict(),
+            "agreement": [one._asdict() for one in self.agreement],
+        }
 
 
 def judge(

@@ -20,7 +20,7 @@ from zelo.journal import key_of
 from zelo.training.graph import Edge, degrees, diameter
 from zelo.training.records import Pairs, Ratings
 
-__all__ = ["CYCLES", "Method", "Shape", "across", "sample"]
+__all__ = ["CYCLES", "PER_QUERIES", "Method", "Shape", "across", "sample"]
 
 Method = Literal["cycles", "random", "full"]
 CYCLES = 4  # the paper's; each document meets 8 others

@@ -10,12 +10,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import torch
-from torch import Tensor
+from zelo.errors import InputError, MissingExtraError
+
+try:
+    import numpy as np
+    import torch
+    from torch import Tensor
+except ImportError as error:
+    raise MissingExtraError("training", "train") from error
 
 from zelo.checks import path_text
-from zelo.errors import InputError
 from zelo.families import FAMILIES
 from zelo.local.options import Limits
 from zelo.training.learning import (
@@ -29,8 +33,8 @@ from zelo.training.learning import (
 )
 from zelo.training.learning.processes import Processes
 from zelo.training.lookup import CandidateFile
+from zelo.training.measures import kendall_tau
 from zelo.training.model_card import write_card
-from zelo.training.sampling_study.measures import kendall_tau
 from zelo.training.targets import Sampling, gather
 
 __all__ = ["FAMILY", "Pointwise", "Standing", "pointwise", "squared_error"]

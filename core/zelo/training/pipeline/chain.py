@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from zelo.local.checkpoint import read_checkpoint_files
 from zelo.training.pipeline import bodies, depends, evaluating, judges, learning
 from zelo.training.pipeline.content import model_files
 from zelo.training.pipeline.gathering import choose
@@ -150,7 +149,7 @@ class Chain:
                 "model": model_files(wanted.model or config.model),
             },
             out,
-            check=partial(_check_model, wanted.model or config.model),
+            check=partial(learning.check_model, wanted.model or config.model),
         )
 
     def _across(self, folder: Path, suffix: str, specs: Sequence[str], ratings: Path) -> None:
@@ -194,7 +193,7 @@ class Chain:
                 "model": model_files(config.model),
             },
             out,
-            check=partial(_check_model, config.model),
+            check=partial(learning.check_model, config.model),
         )
 
     def _spread(
@@ -269,9 +268,3 @@ class Chain:
         check: Callable[[], object] = lambda: None,
     ) -> None:
         self.stages.append(Stage(name, settings, inputs, outputs, run, check))
-
-
-def _check_model(name: str) -> None:
-    folder = model_files(name)
-    if isinstance(folder, Path):
-        read_checkpoint_files(folder)

@@ -8,14 +8,12 @@ from zelo.catalog import resolve
 from zelo.errors import UnsupportedModelError
 from zelo.evaluation import evaluate, summarise
 from zelo.evaluation.experiment import Stage as Tell
-from zelo.evaluation.reporting import as_json, write_folder
 from zelo.evaluation.rerankers import Pointwise
 from zelo.evaluation.specs import Making, Spec, make_systems, parse_spec
 from zelo.evaluation.summary import check_options
 from zelo.evaluation.systems import System
 from zelo.journal import Journal
 from zelo.local.checkpoint import inspect_checkpoint
-from zelo.local.instances import model_folder
 from zelo.local.options import InstanceKey
 from zelo.reranker import Reranker
 from zelo.retrieval.stage import FirstStage
@@ -39,6 +37,8 @@ def measure(
 
     An untrained model that is no reranker, as a plain Qwen3 is none, is left out.
     """
+    from zelo.evaluation.reporting import as_json, write_folder  # brings matplotlib
+
     systems, left_out = _systems(config, models)
     sampled = [read_evaluated(one).sample(one.queries) for one in evaluated(config)]
     with Journal(journal) as scores:
@@ -99,6 +99,8 @@ def _systems(config: Config, models: Mapping[str, str]) -> tuple[list[System], l
 
 
 def _is_reranker(model: str) -> bool:
+    from zelo.local.instances import model_folder  # brings torch
+
     source = resolve(model)
     try:
         inspect_checkpoint(model_folder(InstanceKey(source)), source.family)

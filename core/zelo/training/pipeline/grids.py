@@ -204,7 +204,7 @@ def _fitted(stage: Figures) -> str:
 
 def _calibrated(stage: Figures) -> str:
     offsets = "offsets 0"
-    if "offset_min" in stage:
+    if stage.get("offset_min") is not None:
         offsets = f"offsets {stage['offset_min']:.2f} to {stage['offset_max']:.2f}"
     return f"{offsets}, curve by {stage['curve']}"
 

@@ -1,6 +1,5 @@
 """The judges of a run, from its configuration: made, asked, and what they told as figures."""
 
-import dataclasses
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,7 +10,6 @@ from zelo.evaluation.experiment import Stage as Tell
 from zelo.journal import Journal
 from zelo.training.budget import Budget, Ledger
 from zelo.training.judges.specs import KINDS, PAIRWISE, Making, make_judges, parse_spec
-from zelo.training.judging import Judged
 from zelo.training.judging import judge as judge_pairs
 from zelo.training.lookup import CandidateFile
 from zelo.training.pipeline.content import model_files
@@ -53,7 +51,7 @@ def ask(
             prices=_prices(config) if ensemble else None,
             on_stage=tell,
         )
-    return _figures(found)
+    return found.figures()
 
 
 def check_judges(config: Config) -> None:
@@ -124,20 +122,3 @@ def _folder(judge: str) -> pathlib.Path | None:
 
 def _prices(config: Config) -> dict[str, Price]:
     return {name: Price.parse(text) for name, text in config.judge.prices.items()}
-
-
-def _figures(found: Judged) -> dict[str, Any]:
-    return {
-        "pairs": found.pairs,
-        "judges": [
-            {
-                "judge": name,
-                **report.share._asdict(),
-                **dataclasses.asdict(report.took),
-                "usd": report.usd,
-            }
-            for name, report in found.judges.items()
-        ],
-        "ensemble": found.ensemble._asdict(),
-        "agreement": [one._asdict() for one in found.agreement],
-    }

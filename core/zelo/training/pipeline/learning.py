@@ -1,4 +1,4 @@
-"""The stages that train a model."""
+"""The stages that train a model. What trains it brings torch, and is imported when it is used."""
 
 import dataclasses
 import pathlib
@@ -7,23 +7,38 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from zelo.evaluation.experiment import Stage as Tell
-from zelo.training.pairwise.distill import distill
-from zelo.training.pipeline.content import Contents
+from zelo.local.checkpoint import read_checkpoint_files
+from zelo.training.pipeline.content import Contents, model_files
 from zelo.training.pipeline.launching import inside, launch
 from zelo.training.pipeline.tables import Config
-from zelo.training.pointwise import pointwise
 
-__all__ = ["spread", "train_again", "train_pairwise", "train_pointwise"]
+__all__ = ["check_model", "spread", "train_again", "train_pairwise", "train_pointwise"]
 
 Path = pathlib.Path
 Figures = dict[str, Any]
 Train = Callable[[Tell], Figures]
 
 
+def check_model(name: str) -> None:
+    """Refuse, before anything is paid for, a model that cannot be trained here.
+
+    Raises:
+        ModelError: its files cannot be read.
+        MissingExtraError: a package for training is not installed.
+    """
+    from zelo.training.learning import learn  # noqa: F401 - it brings all of them
+
+    folder = model_files(name)
+    if isinstance(folder, Path):
+        read_checkpoint_files(folder)
+
+
 def train_pointwise(
     config: Config, targets: Path, candidates: Path, out: Path, tell: Tell
 ) -> Figures:
     """Train the reranker."""
+    from zelo.training.pointwise import pointwise
+
     wanted = config.pointwise
     found = pointwise(
         targets,
@@ -64,6 +79,8 @@ def train_pairwise(
     config: Config, preferences: Path, candidates: Path, out: Path, tell: Tell
 ) -> Figures:
     """Teach a model what the ensemble said."""
+    from zelo.training.pairwise.distill import distill
+
     wanted = config.distill
     assert wanted is not None  # noqa: S101 - the stage is there only if its table is
     found = distill(
@@ -74,6 +91,7 @@ def train_pairwise(
         learning=wanted.learning,
         held_out=wanted.held_out,
         max_document_tokens=wanted.max_document_tokens,
+        device=config.device,
         on_progress=tell("distilling"),
     )
     return dict(_named(found))

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from zelo.evaluation.reporting.markdown import escaped, grid_lines
 from zelo.training.pipeline.charts import charts
 from zelo.training.pipeline.grids import details, overview, stages_of
+from zelo.training.pipeline.remarks import remarks
 from zelo.training.pipeline.report import Report
 from zelo.whole import whole_file
 
@@ -37,9 +38,8 @@ def _lines(report: Report, folder: pathlib.Path) -> Iterator[str]:
     yield f"- Reranker: {_linked(report['reranker'])}"
     if report["to_do"]:
         yield f"- Not done yet: {', '.join(report['to_do'])}"
-    left_out = report["stages"].get("evaluate", {}).get("no_reranker")
-    if left_out:
-        yield "- The untrained model is no reranker, so there is nothing before to compare with."
+    for remark in remarks(report):
+        yield f"- {escaped(remark)}"
     versions = (f"{name} {version}" for name, version in report["versions"].items() if version)
     yield f"- Made with {escaped(', '.join(versions))}; seed {settings['seed']}"
     for grid in (*overview(report), stages_of(report), *details(report)):

@@ -14,7 +14,6 @@ from zelo.training.pipeline.chain import Chain
 from zelo.training.pipeline.expecting import expected
 from zelo.training.pipeline.launching import inside
 from zelo.training.pipeline.report import Report, report_of
-from zelo.training.pipeline.reporting import write_report
 from zelo.training.pipeline.stage import Done, Ledger, Tell
 from zelo.training.pipeline.tables import Config
 
@@ -60,7 +59,10 @@ def run(
         BudgetError: the budget for judging is spent; a higher one goes on from there.
         ScoringError: a judge or a model failed. What was done is kept.
         ModelError: a model cannot be read.
+        MissingExtraError: a package for what is to be done is not installed.
     """
+    from zelo.training.pipeline.reporting import write_report  # brings matplotlib
+
     _check_alone()
     chain = Chain(config)
     wanted = chain.stages[: _place(chain, until) + 1] if until is not None else chain.stages

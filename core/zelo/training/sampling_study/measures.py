@@ -1,4 +1,4 @@
-"""How near the order of some ratings is to that of others: over all documents, and at the top.
+"""How near the order of some ratings is to that of others at the top.
 
 Kendall's tau weighs every pair alike, so in a hundred candidates nine tenths of it are documents
 that no reader sees. What a reranker learns from is which ones belong on top.
@@ -9,16 +9,9 @@ import numpy as np
 from zelo.evaluation.measures import ndcg
 from zelo.training.sampling_study.planted import Array
 
-__all__ = ["CUTOFF", "gain", "kendall_tau", "top_overlap"]
+__all__ = ["CUTOFF", "gain", "top_overlap"]
 
 CUTOFF = 10
-
-
-def kendall_tau(one: Array, other: Array) -> float:
-    """Return the share of pairs in the same order, less that of pairs in the other; ties are 0."""
-    above = np.triu_indices(len(one), k=1)
-    signs = np.sign(one[:, np.newaxis] - one) * np.sign(other[:, np.newaxis] - other)
-    return float(signs[above].mean())
 
 
 def top_overlap(one: Array, other: Array) -> float:

@@ -10,10 +10,11 @@ import numpy as np
 from zelo.errors import InputError
 from zelo.evaluation.significance import intervals
 from zelo.training.graph import Edge, components
+from zelo.training.measures import kendall_tau
 from zelo.training.pairs import Method, sample
 from zelo.training.ratings import fit
 from zelo.training.records import Preferences
-from zelo.training.sampling_study.measures import gain, kendall_tau, top_overlap
+from zelo.training.sampling_study.measures import gain, top_overlap
 from zelo.training.sampling_study.planted import Array
 
 __all__ = ["CYCLES", "MEASURES", "METHODS", "NOISES", "Mean", "Noise", "Row", "study"]
