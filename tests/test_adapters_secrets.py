@@ -105,7 +105,9 @@ def said(error):
     return "\n".join(parts)
 
 
-@pytest.mark.parametrize(("face", "option", "value"), BAD_OF_ANY, ids=repr)
+@pytest.mark.parametrize(
+    ("face", "option", "value"), BAD_OF_ANY, ids=lambda given: getattr(given, "name", repr(given))
+)
 def test_no_key_in_a_refusal(tiny_model, monkeypatch, face, option, value):
     """An error about another option does not repeat the key beside it."""
     monkeypatch.setenv("ZELO_API_KEY", KEY)
