@@ -21,6 +21,9 @@ SCRUBBED = (
 )
 KEPT = ("ZELO_TEST_MODEL_",)
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # several of them share the cores
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 _hf_home = tempfile.TemporaryDirectory(prefix="zelo-tests-")
 
 
