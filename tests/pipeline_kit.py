@@ -69,6 +69,7 @@ def prepare(folder: Path, text: str = CONFIG) -> Path:
     small = write_beir(folder)
     asked = folder / "asked"
     shutil.copytree(small, asked)
+    (asked / "qrels" / "test.tsv").rename(asked / "qrels" / "train.tsv")
     lines = [json.loads(line) for line in (small / "queries.jsonl").read_text().splitlines()]
     for line in lines[1:]:
         line["text"] = f"Please tell me: {line['text']}"

@@ -18,7 +18,8 @@ import torch
 from safetensors.torch import load_file
 
 from zelo import InputError, ModelFileError, Reranker, UnknownModelError, UnsupportedModelError
-from zelo.local.checkpoint import inspect_checkpoint
+from zelo.local import device
+from zelo.local.checkpoint import CheckpointFiles, inspect_checkpoint
 
 Copy = Callable[[str], Path]
 
@@ -694,6 +695,38 @@ def test_empty_folder(tmp_path: Path) -> None:
     """A folder without config.json names the file that it looked for."""
     with pytest.raises(ModelFileError, match=r"config\.json is missing"):
         load(tmp_path)
+
+
+@pytest.mark.parametrize("place", ["model", "refined/model"])
+def test_a_work_folder_is_answered_with_its_reranker(
+    tiny_model: Path, tmp_path: Path, place: str
+) -> None:
+    """Who names the folder of zelo train run is told which folder in it was meant."""
+    for name in {"model", place}:
+        shutil.copytree(tiny_model, tmp_path / name)
+    with pytest.raises(ModelFileError, match=rf"is missing; is .*/{place} meant\?"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("hidden", "dtype", "expected"),
+    [
+        (192, None, torch.float32),
+        (256, None, torch.float32),
+        (257, None, torch.bfloat16),
+        (1024, None, torch.bfloat16),
+        (None, None, torch.bfloat16),
+        (192, "bfloat16", torch.bfloat16),
+        (1024, "float32", torch.float32),
+    ],
+)
+def test_a_small_model_computes_in_float32(
+    monkeypatch: pytest.MonkeyPatch, hidden: int | None, dtype: str | None, expected: torch.dtype
+) -> None:
+    """Where the hardware computes in bfloat16 the others do; what is asked for goes before both."""
+    monkeypatch.setattr(device, "_computes_bfloat16", lambda _: True)
+    files = CheckpointFiles(Path(), {"hidden_size": hidden}, {})
+    assert device.choose_dtype(dtype, torch.device("cpu"), files) is expected
 
 
 def test_error_leaves_nothing_behind(copy: Copy) -> None:

@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from zelo import Reranker
 from zelo.cli import app
+from zelo.cli.train import train_commands
 
 
 @pytest.fixture
@@ -57,6 +58,14 @@ def test_without_json_there_is_a_table(arguments: list[str]) -> None:
     assert rows["kendall tau after"].strip() == "-"
 
 
+def test_training_that_makes_it_no_better_is_told(arguments: list[str]) -> None:
+    """The weights are then the untrained ones; where it is better, nothing is said of it."""
+    said = "training made it no better; these are the untrained weights"
+    usual = [*arguments, "--held-out", "0.3"]
+    assert said in CliRunner().invoke(app, [*usual, "--learning-rate", "30"]).stderr
+    assert said not in CliRunner().invoke(app, [*arguments, "--held-out", "0"]).stderr
+
+
 def test_one_process_speaks_for_all(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Of several cards' processes the first tells the figures, the others are silent."""
     monkeypatch.setenv("RANK", "1")
@@ -76,6 +85,20 @@ def test_a_senseless_option_is_a_wrong_call(
     done = CliRunner().invoke(app, [*arguments, *option.split()])
     assert done.exit_code == 2
     assert complaint in " ".join(done.stderr.split())
+
+
+def test_a_choice_that_there_is_not_is_named_in_plain_words(arguments: list[str]) -> None:
+    """With the choices, and without the words of the library that checked it."""
+    done = CliRunner().invoke(app, [*arguments, "--precision", "fp32"])
+    assert done.exit_code == 2
+    said = " ".join(done.stderr.replace("│", " ").split())
+    assert "'--precision': 'fp32' is not one of" in said
+
+
+def test_the_command_for_everything_stands_first() -> None:
+    """The stages follow in their order."""
+    commands = [one.callback.__name__ for one in train_commands.registered_commands if one.callback]
+    assert commands[:3] == ["run", "candidates", "pairs"]
 
 
 def test_help_shows_panels_and_examples() -> None:

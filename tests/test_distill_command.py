@@ -33,9 +33,9 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Distil:
 
     def run(*arguments: object, **options: Any) -> Any:
         words = ["preferences.jsonl", "--candidates", "candidates.jsonl", "--out", "out", *FAST]
-        environment = {"COLUMNS": "120", "TERM": "dumb"}
+        options = {"env": {"COLUMNS": "120", "TERM": "dumb"}, **options}
         every = [*words, "-m", "model", *map(str, arguments)]
-        return CliRunner().invoke(app, every, env=environment, **options)
+        return CliRunner().invoke(app, every, **options)
 
     return run
 
@@ -50,6 +50,35 @@ def test_figures_for_people(run: Distil) -> None:
     assert "its weakest teacher, " in result.stdout
     assert "as a judge it is pairwise:out" in result.stderr
     assert PairwiseModelJudge("out").name == "out"
+
+
+def test_at_80_columns_nothing_is_cut(run: Distil) -> None:
+    """Both tables fit, with every figure, whatever a judge is called."""
+    long = "a-judge-of-a-name-that-is-longer-than-any-terminal-wants-to-show-on-one-line-of-it"
+    lines = [*read_records("preferences.jsonl", Preferences)]
+    renamed = [
+        one.model_copy(update={"votes": {**one.votes, long: one.votes["sober"]}}) for one in lines
+    ]
+    write_records("preferences.jsonl", renamed)
+    shown = run("--seed", 3, env={"COLUMNS": "80", "TERM": "dumb"}).stdout
+    assert max(map(len, shown.splitlines())) <= 80
+    assert not {"…", "..."} & {*shown.split(), *shown}
+    told = json.loads(run("--json", "--seed", 3, "--out", "again").stdout)
+    for one in told["teachers"]:
+        lead = one["lead"]
+        for figure in (one["others"]["accuracy"], one["ensemble"]["cross_entropy"]):
+            assert f"{figure:.3f}" in shown
+        assert f"{lead['low']:+.3f} {lead['high']:+.3f}" in shown
+    assert f"{told['held_out_loss']:.4f} with those of step" in " ".join(shown.split())
+
+
+def test_training_that_makes_it_no_better_is_told(run: Distil) -> None:
+    """The weights are then the untrained ones, which nobody would guess from a table."""
+    said = "these are the untrained weights"
+    worse = run("--learning-rate", 30, "--warmup", 0)
+    assert worse.exit_code == 0, worse.stderr
+    assert said in " ".join(worse.stdout.split())
+    assert said not in run("--out", "better").stdout
 
 
 def test_figures_for_programs(run: Distil) -> None:

@@ -68,7 +68,7 @@ def ask(way, chat):
 )
 def test_a_base_url_is_taken_as_sdks_take_it(given, used):
     """A bare host gets /v1; a path is kept as it is, but for its closing slash."""
-    with closing(Endpoint(given)) as endpoint:
+    with closing(Endpoint(given, api_key=KEY, allow_http=True)) as endpoint:
         assert endpoint.url == used
 
 
@@ -97,7 +97,6 @@ def test_the_path_follows_the_base_url(openai, way):
         ("", None, None, OPENAI, KEY),
         ("https://proxy/v1", None, None, "https://proxy/v1", KEY),
         ("https://proxy/v1", "https://proxy/other", None, "https://proxy/other", KEY),
-        ("https://proxy/v1", OPENAI, None, OPENAI, None),
     ],
 )
 def test_the_environments_key_goes_to_its_own_server(
@@ -112,6 +111,19 @@ def test_the_environments_key_goes_to_its_own_server(
     assert (secret and secret.reveal()) == key
 
 
+@pytest.mark.parametrize(
+    ("variable", "base_url", "key"),
+    [(None, None, None), (None, OPENAI, ""), ("https://proxy/v1", OPENAI, KEY)],
+)
+def test_openai_is_not_asked_without_a_key(monkeypatch, variable, base_url, key):
+    """It is refused at once, also where the environment's key is meant for another server."""
+    for name, value in (("OPENAI_BASE_URL", variable), ("OPENAI_API_KEY", key)):
+        if value is not None:
+            monkeypatch.setenv(name, value)
+    with pytest.raises(InputError, match="without a key: set OPENAI_API_KEY"):
+        Endpoint(base_url)
+
+
 @every_way
 def test_the_key_is_sent_as_a_bearer_token(openai, way):
     """The given key is the one that the server gets; without one, there is no such header."""
@@ -119,7 +131,7 @@ def test_the_key_is_sent_as_a_bearer_token(openai, way):
     with closing(Chat("any", openai.url, api_key=KEY)) as chat:
         assert ask(way, chat).text == "yes"
     with closing(Chat("any", openai.url)) as chat:
-        with pytest.raises(RemoteAuthError, match="answered 401"):
+        with pytest.raises(RemoteAuthError, match=r"answered 401.*--key NAME=VARIABLE"):
             ask(way, chat)
     assert "authorization" not in openai.asked[1].headers
 

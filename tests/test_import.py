@@ -4,8 +4,10 @@ Each test looks at a fresh interpreter, because this one has long imported every
 """
 
 import json
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from types import ModuleType
 
@@ -13,6 +15,7 @@ import pytest
 from collection import write_beir
 
 import zelo
+from zelo.training.pipeline.packages import PACKAGES
 
 HEAVY = (
     *("torch", "transformers", "numpy", "tokenizers", "safetensors", "huggingface_hub"),
@@ -131,6 +134,40 @@ for _ in range(2):
     )
     line = 'scoring in this process needs more packages: pip install "zelo[local]"\n'
     assert python(code) == 2 * line
+
+
+@pytest.mark.parametrize("blocked", ["torch", "accelerate", "peft", "matplotlib", "bm25s"])
+def test_a_run_without_a_package_names_the_command(blocked: str, tmp_path: Path) -> None:
+    """`zelo train run`, and its plan, say at once which extra brings all that it needs."""
+    path = tmp_path / "run.toml"
+    path.touch()
+    code = BLOCKER.format(blocked={blocked}) + (
+        f"""
+from typer.testing import CliRunner
+from zelo.cli import app
+for option in ([], ["--plan"]):
+    result = CliRunner().invoke(app, ["train", "run", {str(path)!r}, *option])
+    print(result.exit_code, result.stderr.strip())
+"""
+    )
+    line = '1 zelo: error: training needs more packages: pip install "zelo[train]"\n'
+    assert python(code) == 2 * line
+
+
+def test_a_run_asks_for_what_the_extra_installs() -> None:
+    """The packages that it looks for are those of pyproject.toml, extras within extras included."""
+    modules = {"PyStemmer": "Stemmer"}
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
+    extras, wanted, found = project["optional-dependencies"], ["train"], set[str]()
+    for extra in wanted:
+        for requirement in extras[extra]:
+            if within := re.fullmatch(r"zelo\[(.+)\]", requirement):
+                wanted += within[1].split(",")
+            else:
+                name = re.match(r"[\w-]+", requirement)
+                assert name is not None
+                found.add(modules.get(name[0], name[0].replace("-", "_")))
+    assert found == set(PACKAGES)
 
 
 @pytest.mark.parametrize("blocked", ["torch", "accelerate", "matplotlib"])

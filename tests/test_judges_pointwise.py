@@ -11,12 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 from collection import COLLECTION
+from fakes_serving import http_answer, wire
 from hypothesis import given
 from hypothesis import strategies as st
 from judging_kit import Lengths, files_in
 
 from zelo import InputError, Reranker
 from zelo.endpoints import Embeddings
+from zelo.errors import RemoteAuthError
 from zelo.retrieval import BM25, EndpointEncoder
 from zelo.retrieval.vectors import Vectors
 from zelo.training.judges import (
@@ -286,6 +288,81 @@ def test_a_scale_of_no_judge_that_scores_is_refused(tmp_path: Path) -> None:
     making = Making(CandidateFile(files_in(tmp_path).candidates), scales={"oracle": 2.0})
     with pytest.raises(InputError, match=r"a scale of 'oracle', .* these are: bm25"):
         make_judges([parse_spec("oracle"), parse_spec("bm25")], making)
+
+
+@pytest.mark.parametrize("kind", ["chat:any", "embedding:any"])
+def test_a_key_goes_to_its_judge_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, openai: Any, kind: str
+) -> None:
+    """From the variable that is named for it; a second judge on that server has none."""
+    monkeypatch.setenv("MINE_KEY", "sk-mine")
+    openai.key = "sk-mine"
+    openai.chat = lambda asked: "Score: 0.5"
+    making = Making(CandidateFile(files_in(tmp_path).candidates), keys={"mine": "MINE_KEY"})
+    specs = [parse_spec(f"{name}={kind}@{openai.url}") for name in ("mine", "other")]
+    mine, other = make_judges(specs, making)
+    asyncio.run(_asked(mine))
+    with pytest.raises(RemoteAuthError, match="--key NAME=VARIABLE"):
+        asyncio.run(_asked(other))
+    assert "sk-mine" not in f"{making!r}{mine!r}{json.dumps(dict(mine.identity))}"
+    mine.release()
+    other.release()
+
+
+def test_a_key_goes_to_a_reranker_on_a_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In place of the environment's own."""
+    monkeypatch.setenv("MINE_KEY", "sk-mine")
+    monkeypatch.setenv("ZELO_API_KEY", "sk-own")
+    heads: list[bytes] = []
+
+    def refuse(connection: Any, request: bytes) -> None:
+        heads.append(request)
+        connection.sendall(http_answer(b"{}", "401 Unauthorized"))
+
+    making = Making(CandidateFile(files_in(tmp_path).candidates), keys={"mine": "MINE_KEY"})
+    with wire(refuse) as server:
+        (judge,) = make_judges([parse_spec(f"mine=zerank-2@{server.url}")], making)
+        with pytest.raises(RemoteAuthError):
+            asyncio.run(_asked(judge))
+        judge.release()
+    assert b"Bearer sk-mine" in heads[-1]
+    assert not any(b"sk-own" in head for head in heads)
+
+
+async def _asked(judge: Any) -> None:
+    side = Side("q", QUERY, "d", TEXTS[0])
+    if isinstance(judge, PointwiseJudge):
+        await judge.score(QUERY, TEXTS[:2])
+    else:
+        await judge.judge(Pair(side, side._replace(doc_id="e", document=TEXTS[1])))
+
+
+@pytest.mark.parametrize(
+    ("keys", "problem"),
+    [
+        ({"oracle": "MINE_KEY"}, "no judge that is on a server; these are: gpu"),
+        ({"bm25": "MINE_KEY"}, "no judge that is on a server; these are: gpu"),
+        ({"gpu": "NOT_SET_KEY"}, "named for the key of 'gpu' is not set"),
+        ({"gpu": "EMPTY_KEY"}, "named for the key of 'gpu' is not set"),
+        ({"gpu": "sk-secret"}, "the key itself is not to be written there"),
+        ({"gpu=sk-secret": ""}, "the key itself is not to be written there"),
+        ({"sk-secret": "MINE_KEY"}, "no judge that is on a server"),
+    ],
+)
+def test_a_key_that_is_not_there_is_refused_and_never_repeated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keys: dict[str, str], problem: str
+) -> None:
+    """Before anything is asked; what stands where a name should may be the key itself."""
+    monkeypatch.setenv("MINE_KEY", "sk-mine")
+    monkeypatch.setenv("EMPTY_KEY", "")
+    monkeypatch.delenv("NOT_SET_KEY", raising=False)
+    making = Making(CandidateFile(files_in(tmp_path).candidates), keys=keys)
+    specs = [parse_spec(text) for text in ("oracle", "bm25", "gpu=zerank-2@http://127.0.0.1:1")]
+    with pytest.raises(InputError, match=problem) as caught:
+        make_judges(specs, making)
+    assert "sk-" not in str(caught.value)
 
 
 def test_two_judges_of_one_name_are_refused(tmp_path: Path) -> None:

@@ -324,6 +324,6 @@ def test_progress_counts_each_judges_questions_to_their_end(tmp_path: Path) -> N
 
     judged(files_in(tmp_path), [Words(), Lengths()], on_stage=on_stage)
     assert told == {
-        "words": [(done, 30) for done in range(1, 31)],
-        "lengths": [(done, 6) for done in range(1, 7)],
+        "words": [(done, 30) for done in range(31)],
+        "lengths": [(done, 6) for done in range(7)],
     }

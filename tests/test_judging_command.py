@@ -79,6 +79,31 @@ def test_a_chat_model_on_a_server(run: Judge, files: Files, openai: Any) -> None
     assert preferences(files)[0].preferences[0] is None
 
 
+def test_a_judge_on_another_server_has_a_key_of_its_own(
+    run: Judge, openai: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Named by a variable; it is sent, and stands in nothing that is shown or kept."""
+    monkeypatch.setenv("MINI_KEY", "sk-of-the-mini-judge")
+    openai.chat, openai.key = comparing, "sk-of-the-mini-judge"
+    result = run("-j", f"mini=chat:any@{openai.url}", "--key", "mini=MINI_KEY", "--json")
+    assert result.exit_code == 0, result.stderr
+    assert len(openai.asked) == 30
+    kept = b"".join(path.read_bytes() for path in Path().glob("out.jsonl*"))
+    assert b"sk-of" not in kept + result.output.encode()
+
+
+def test_openai_without_a_key_is_refused_before_anything_is_asked(
+    run: Judge, openai: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where another judge could be asked."""
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+    result = run("-j", f"chat:any@{openai.url}", "-j", "chat:gpt-4.1-mini")
+    assert result.exit_code == 2
+    assert "set OPENAI_API_KEY" in " ".join(result.stderr.replace("│", " ").split())
+    assert not openai.asked
+
+
 def test_a_spent_budget_is_told_and_a_higher_one_goes_on(run: Judge, openai: Any) -> None:
     """The message says what was spent; the second run pays for the rest alone."""
     openai.chat = comparing
@@ -125,6 +150,8 @@ def test_another_journal_may_be_named(run: Judge) -> None:
         (["-j", "oracle", "--price", "oracle"], "write NAME=PRICE"),
         (["-j", "oracle", "--price", "oracle=much"], "is not a price"),
         (["-j", "bm25", "--scale", "2"], "write NAME=SCALE"),
+        (["-j", "chat:any@http://127.0.0.1:1", "--key", "sk-secret"], "--key: write NAME=VARIABLE"),
+        (["-j", "bm25", "--key", "bm25=KEY"], "no judge that is on a server"),
         (["-j", "bm25", "--scale", "bm25=wide"], "is no number"),
         (["-j", "bm25", "--scale", "bm25=0"], "scale=0.0 of bm25"),
         (["-j", "oracle", "--budget-usd", "0"], "a budget of usd"),

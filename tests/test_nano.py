@@ -4,6 +4,7 @@ All but the last tests run on a vocabulary of a few hundred tokens made here.
 """
 
 import atexit
+import os
 import random
 import shutil
 import tempfile
@@ -277,6 +278,34 @@ def test_nano_scores_alike_in_sentence_transformers() -> None:
         logits = reranker.score("cold river", texts, scale="logit")
     expected = official.predict([("cold river", text) for text in texts])
     assert logits == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_copy_scores_as_the_packaged_model(tmp_path: Path) -> None:
+    """A folder of its size computes in the same number type as the alias, told by its files."""
+    import zelo
+
+    packaged = Path(zelo.__file__).parent / "models" / "zelo-nano"
+    shutil.copytree(packaged, tmp_path / "mine")
+    texts = sentences(25, seed=4)
+    with (
+        Reranker("zelo-nano", device="cpu") as one,
+        Reranker(tmp_path / "mine", device="cpu") as two,
+    ):
+        assert one.score("cold river", texts) == two.score("cold river", texts)
+        assert "float32" in repr(two)
+
+
+def test_weights_may_be_read_by_whom_the_other_files_may(tmp_path: Path) -> None:
+    """safetensors writes for the owner alone; the umask decides instead."""
+    before = os.umask(0o027)
+    try:
+        save_reranker(circuit(), small()[0], tmp_path, family="zelo")
+    finally:
+        os.umask(before)
+    modes = {
+        path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir() if path.is_file()
+    }
+    assert set(modes.values()) == {0o640}, modes
 
 
 def test_nano_is_small_and_whole() -> None:

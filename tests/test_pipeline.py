@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -139,6 +140,32 @@ def test_a_second_run_does_nothing(whole: Whole) -> None:
     assert result.stderr.count(": done before") == len(stages_of(whole.report))
     assert json.loads(result.stdout) == whole.report
     assert (whole.work / "report.json").read_bytes() == before
+
+
+def test_tables_say_what_their_words_mean(whole: Whole) -> None:
+    """Once below each table that has them; and all that was measured is linked."""
+    text = (whole.work / "report.md").read_text(encoding="utf-8")
+    for word in ("kappa: Cohen", "diameter: most pairs", "offsets: what is added", "tau: Kendall"):
+        assert word in text
+    assert "[evaluation/table.md](evaluation/table.md)" in text
+    assert (whole.work / "evaluation" / "table.md").is_file()
+    assert "**Agreement in judge-across**" in text
+    assert ", tau " in whole.result.stdout.replace("\n", " ")
+
+
+def test_a_reranker_of_other_settings_is_told(whole: Whole, tmp_path: Path) -> None:
+    """After a change, the one of the second round is not that of now, until it is trained again."""
+    folder = tmp_path / "copy"
+    shutil.copytree(whole.path.parent, folder)
+    path = folder / "run.toml"
+    path.write_text(path.read_text().replace("threshold = 1", "threshold = 2"))
+    result = CliRunner().invoke(train_commands, ["run", str(path), "--until", "pointwise"])
+    assert result.exit_code == 0, result.output
+    told = " ".join(result.stderr.split())
+    assert f"reranker in {folder / 'work' / 'model'} " in told
+    assert f"{folder / 'work' / 'refined' / 'model'} is older, of other settings" in told
+    assert "[refined/model](refined/model/) is older" in (folder / "work/report.md").read_text()
+    assert "is older" not in whole.result.stderr
 
 
 def test_a_killed_run_comes_to_the_same_end(whole: Whole, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 
 from zelo import InputError
 from zelo.cli.train import train_commands
-from zelo.errors import BudgetError, UnknownModelError
+from zelo.errors import BudgetError, ModelError
 from zelo.journal import Journal
 from zelo.training.pipeline import plan, read_config, run
 from zelo.training.pipeline.content import Contents
@@ -206,15 +206,39 @@ def test_the_command_shows_the_plan(folder: Path) -> None:
         ('path = "asked"', 'path = "asked", split = "dev"', "has no split 'dev'"),
         ('["small"]', '["asked"]', "every query is evaluated on"),
         ("queries = 8 }", "queries = 8 }, 'asked'", "two collections are named 'asked'"),
+        ('model = "zelo-nano"', 'model = "bert"', "BertForSequenceClassification"),
+        ('["small"]', '["small"]\n[distill]\nmodel = "bert"', "BertForSequenceClassification"),
+        (
+            "[pairs]\ncycles = 2\n[evaluate]",
+            'first_stage = "dense"\nembedding_model = "a b"\n[evaluate]\nfirst_stage = "bm25"',
+            "'a b' is no folder",
+        ),
     ],
 )
 def test_mistakes_are_told_before_any_work(folder: Path, old: str, new: str, problem: str) -> None:
-    """What would be refused after hours is refused at once."""
+    """What would be refused after hours is refused at once, by a plan too, which leaves nothing."""
     text = CHEAP.replace(old, new)
     assert text != CHEAP
-    with pytest.raises((InputError, UnknownModelError)) as caught:
+    save_causal(folder / "bert")
+    settings = folder / "bert" / "config.json"
+    changed = settings.read_text().replace("Qwen3ForCausalLM", "BertForSequenceClassification")
+    settings.write_text(changed)
+    (folder / "run.toml").write_text(text)
+    with pytest.raises((InputError, ModelError)) as planning:
+        plan(read_config(folder / "run.toml"))
+    assert not (folder / "work").exists()
+    with pytest.raises((InputError, ModelError)) as running:
+        ran(folder, text, until="candidates")
+    assert problem in str(running.value) == str(planning.value)
+    assert not list((folder / "work").glob("*.jsonl"))
+
+
+@pytest.mark.parametrize("table", ["", "[distill]"])
+def test_a_model_of_the_hub_is_fetched_before_any_work(folder: Path, table: str) -> None:
+    """Or refused, as here, where the hub cannot be reached: what it would learn costs money."""
+    text = CHEAP.replace('"zelo-nano"', '"nobody/nothing"') + table
+    with pytest.raises(ModelError, match="nobody/nothing"):
         ran(folder, text, until=None)
-    assert problem in str(caught.value)
     assert not list((folder / "work").glob("*.jsonl"))
 
 
@@ -235,8 +259,14 @@ def test_a_spent_budget_is_no_loss(folder: Path) -> None:
     with FakeOpenAI(chat=comparing).running() as server:
         text = CHEAP.replace('"oracle"', f'"gpt=chat:any@{server.url}/v1"')
         text += "[judge]\nprices = { gpt = '1/Mtok' }\nbudget_tokens = "
-        with pytest.raises(BudgetError, match="the budget allows no further question"):
+        with pytest.raises(BudgetError, match="the budget allows no further question") as caught:
             ran(folder, f"{text}9000\n")
+        assert caught.value.__notes__ == [
+            f"report so far in {folder / 'work' / 'report.md'}",
+            "judge is not done; what was done before it is kept; when the cause is mended, the "
+            "same command goes on",
+        ]
+        assert "Not done yet: judge, fit" in (folder / "work" / "report.md").read_text()
         paid = len(server.asked)
         assert paid > 10
         assert ran(folder, f"{text}9000000\n") == EVERY[2:]
@@ -251,6 +281,64 @@ def test_a_spent_budget_is_no_loss(folder: Path) -> None:
     report = json.loads((folder / "work" / "report.json").read_text())
     (again,) = (one for one in report["judges"] if one["judge"] == "gpt")
     assert again == told | {"usd": pytest.approx(2 * told["usd"])}
+
+
+def test_an_interrupted_run_reports(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C leaves a report of what is done, and the command says that it goes on."""
+
+    def interrupted(*args: Any, **options: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as during:
+        during.setattr("zelo.training.stages.ratings.rate", interrupted)
+        result = CliRunner().invoke(train_commands, ["run", str(folder / "run.toml")])
+    assert result.exit_code == 130
+    assert "fit is not done; what was done before it is kept, and the same" in result.stderr
+    assert "Not done yet: fit, across" in (folder / "work" / "report.md").read_text()
+    assert ran(folder) == EVERY[3:]
+
+
+def test_a_test_split_is_not_trained_on(folder: Path) -> None:
+    """Where there is no other one, all other queries are trained on, without judgements."""
+    qrels = folder / "asked" / "qrels"
+    lines = (qrels / "train.tsv").read_text().splitlines(keepends=True)
+    ids = list(dict.fromkeys(line.split("\t")[0] for line in lines[1:]))
+    for split, held in (("test", ids[:2]), ("dev", ids[2:3])):
+        kept = [line for line in lines[1:] if line.split("\t")[0] in held]
+        (qrels / f"{split}.tsv").write_text("".join([lines[0], *kept]))
+    (qrels / "train.tsv").unlink()
+    text = CHEAP.replace(", queries = 8", "").replace('collections = ["small"]', "")
+    path = folder / "run.toml"
+    path.write_text(text)
+    assert plan(read_config(path))[-1].stage == "evaluate"
+    ran(folder, text, until="candidates")
+    records = list(read_records(folder / "work" / "candidates.jsonl", Candidates))
+    trained = {one.query.id.removeprefix("asked/") for one in records}
+    assert trained
+    assert not trained & set(ids[:3])
+    assert not any(document.score for one in records for document in one.documents)
+    report = json.loads((folder / "work" / "report.json").read_text())
+    (told,) = report["stages"]["candidates"]["collections"]
+    assert told["left_out_as_held_out"] == 3
+    with (qrels / "dev.tsv").open("a") as file:
+        file.writelines(lines[1:])
+    queries = folder / "asked" / "queries.jsonl"
+    asked = [one for one in queries.read_text().splitlines() if json.loads(one)["_id"] in ids]
+    queries.write_text("\n".join(asked))
+    with pytest.raises(InputError, match="every query is judged in the split test or dev"):
+        plan(read_config(path))
+
+
+def test_queries_of_no_split_are_counted(folder: Path) -> None:
+    """Where a split is trained on, and was not named, the report tells how many were left out."""
+    table = folder / "asked" / "qrels" / "train.tsv"
+    lines = table.read_text().splitlines(keepends=True)
+    gone = lines[1].split("\t")[0]
+    table.write_text("".join(line for line in lines if line.split("\t")[0] != gone))
+    for named, words in (("", True), (', split = "train"', False)):
+        ran(folder, CHEAP.replace(", queries = 8", named), until="candidates")
+        told = "asked: 1 queries were left out" in (folder / "work" / "report.md").read_text()
+        assert told == words
 
 
 def test_collections_give_queries_by_weight(folder: Path) -> None:
@@ -288,12 +376,24 @@ def test_queries_that_fall_apart_are_left_out_on_demand(folder: Path) -> None:
     assert {one.query for one in read_records(work / "targets.jsonl", Targets)} == rated
 
 
-def test_distilling_lets_a_pairwise_model_judge(folder: Path) -> None:
-    """It learns from the pairs that the ensemble judged, and judges all, within and across."""
+def test_distilling_lets_a_pairwise_model_judge(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It learns from the pairs that the ensemble judged, and judges all, within and across.
+
+    If its ratings cannot be calibrated, the error says how it stands to its teachers.
+    """
     table = "[distill]\npairs_per_query = 3\nkeep_zeros = true\nheld_out = 0.5\n"
     text = CHEAP.replace('["small"]', "[]") + table + '[calibrate]\ncurve = "quantiles"'
-    done = ran(folder, text)
-    assert done == [*EVERY[:3], "distill", "judge-distilled", *EVERY[3:]]
+
+    def refused(*args: Any, **options: Any) -> None:
+        raise InputError("not rated higher")
+
+    with monkeypatch.context() as during:
+        during.setattr("zelo.training.stages.targets.calibrate", refused)
+        with pytest.raises(InputError, match="not rated higher") as caught:
+            ran(folder, text)
+    assert ran(folder, text) == ["calibrate"]
     work = folder / "work"
     pairs = {one.query: one.pairs for one in read_records(work / "pairs.jsonl", Pairs)}
     taught = {one.query: one for one in read_records(work / "preferences.jsonl", Preferences)}
@@ -307,8 +407,12 @@ def test_distilling_lets_a_pairwise_model_judge(folder: Path) -> None:
     text = (work / "report.md").read_text()
     assert "| teacher | held-out pairs | its accuracy | the student's |" in text
     report = json.loads((work / "report.json").read_text())
+    order = [*EVERY[:3], "distill", "judge-distilled", *EVERY[3:]]
+    assert [*report["stages"]] == order
     beats = report["stages"]["distill"]["standings"]["beats_weakest"]
     assert ("- The pairwise model of distill, " in text) == (beats is not True)
+    told = [one for one in caught.value.__notes__ if one.startswith("The pairwise model of")]
+    assert bool(told) == (beats is not True)
 
 
 def test_distilling_takes_the_device_of_the_run(folder: Path) -> None:

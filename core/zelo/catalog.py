@@ -37,8 +37,6 @@ class ModelSource:
     """Local folder, or None for a hub repository."""
     family: str | None = None
     """The family, where the name alone tells it."""
-    dtype: str | None = None
-    """The number type to compute in, where the model's size makes another one pointless."""
 
 
 def _zeroentropy(alias: str, family: str, revision: str) -> ModelSource:
@@ -59,9 +57,7 @@ ALIASES = {
         _qwen("0.6B"),
         _qwen("4B"),
         _qwen("8B"),
-        ModelSource(
-            "zelo-nano", folder=PACKAGED / "zelo-nano", family="zelo", dtype="float32"
-        ),  # too small for bfloat16 to save anything
+        ModelSource("zelo-nano", folder=PACKAGED / "zelo-nano", family="zelo"),
     )
 }
 """Every alias. zerank-2-small and zerank-2-nano were named by the vendor but never published."""

@@ -132,5 +132,5 @@ class _Course:
         if self._budget is not None and not self._budget.spend():
             raise error
         self._retries += 1
-        log.warning("scoring failed and is tried again in %.1f s: %s", pause, error)
+        log.warning("tried again in %.1f s: %s", pause, error)
         return pause

@@ -44,6 +44,9 @@ class _Commands(TyperGroup):
             notes = getattr(error, "__notes__", [])  # where it happened, in long work
             note("\n".join([f"error: {error}", *notes]))
             raise typer.Exit(1) from error
+        except typer.BadParameter as error:
+            error.message = error.message.removeprefix("Value error, ")  # pydantic's, not ours
+            raise
         except KeyboardInterrupt as interrupt:
             raise typer.Exit(INTERRUPTED) from interrupt
         except BrokenPipeError as error:

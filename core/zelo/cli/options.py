@@ -90,7 +90,8 @@ Dtype = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help="float32, bfloat16 or float16. Default: by hardware.",
+        help="float32, bfloat16 or float16. Default: by hardware, but float32 for models as "
+        "small as zelo-nano.",
         rich_help_panel=MODEL,
     ),
 ]

@@ -74,8 +74,10 @@ def scoring(loading: str | None) -> Iterator[Report | None]:
 def stages() -> Iterator[Callable[[str], Report]]:
     """Show a bar for each piece of long work, with the time that it still takes.
 
-    The block names a piece as it begins, and reports to what that returns. Finished bars stay in
-    sight, with the time they took.
+    The block names a piece as it begins, and reports to what that returns. One that reports is done
+    when it says so; of pieces side by side, each reports as it begins. One that does not report is
+    done when the next begins, or when the block ends without an error. Finished bars stay in sight,
+    with the time they took.
     """
     console = errors_to()
     if not console.is_terminal:
@@ -89,14 +91,22 @@ def stages() -> Iterator[Callable[[str], Report]]:
         TimeRemainingColumn(elapsed_when_finished=True),
     )
     with Progress(*columns, console=console) as bar:
-        tasks: list[TaskID] = []
+        silent: set[TaskID] = set()
+
+        def close_silent() -> None:
+            while silent:
+                bar.update(silent.pop(), total=1, completed=1)
 
         def begin(name: str) -> Report:
-            if tasks:
-                last = bar.tasks[-1]
-                bar.update(tasks[-1], total=last.completed or 1, completed=last.completed or 1)
+            close_silent()
             task = bar.add_task(printable(name), total=None)
-            tasks.append(task)
-            return lambda done, total: bar.update(task, completed=done, total=total)
+            silent.add(task)
+
+            def report(done: int, total: int) -> None:
+                silent.discard(task)
+                bar.update(task, completed=done, total=total)
+
+            return report
 
         yield begin
+        close_silent()

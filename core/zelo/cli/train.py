@@ -33,6 +33,7 @@ train_commands = typer.Typer(
     rich_markup_mode="markdown",
     help="Train a reranker by zELO: all of it by `run`, or stage by stage.",
 )
+train_commands.command(epilog=RUN_EXAMPLES)(run)
 train_commands.command(epilog=CANDIDATES_EXAMPLES)(candidates)
 train_commands.command(epilog=PAIRS_EXAMPLES)(pairs)
 train_commands.command(epilog=JUDGE_EXAMPLES)(judge)
@@ -42,4 +43,3 @@ train_commands.command(epilog=ACROSS_EXAMPLES)(across)
 train_commands.command(epilog=CALIBRATE_EXAMPLES)(calibrate)
 train_commands.command(epilog=POINTWISE_EXAMPLES)(pointwise)
 train_commands.command(epilog=REFINE_EXAMPLES)(refine)
-train_commands.command(epilog=RUN_EXAMPLES)(run)

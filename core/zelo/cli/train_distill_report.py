@@ -8,6 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from zelo.cli.train_figures import UNTRAINED
 from zelo.untrusted import printable
 
 if TYPE_CHECKING:  # these bring torch
@@ -39,7 +40,11 @@ def rendered(found: "Distilled", *, symbols: bool) -> RenderableType:
     parts: list[RenderableType] = [_counts(found)]
     if found.standings is not None:
         style = box.SIMPLE_HEAD if symbols else box.ASCII2
-        parts += [Text(""), _table(found.standings, style), Text(""), _verdict(found.standings)]
+        tried = f"Against the ensemble, on {found.counts.tried_on:,} further held-out pairs"
+        parts += [Text(""), Text(tried), _by_the_ensemble(found.standings, style)]
+        others = "Accuracy against the other judges, on the same pairs"
+        parts += [Text(""), Text(others), _by_others(found.standings, style)]
+        parts += [Text(""), _verdict(found.standings)]
     return Group(*parts)
 
 
@@ -73,10 +78,15 @@ def _counts(found: "Distilled") -> RenderableType:
         f"{learned.tokens:,} tokens in {learned.steps:,} steps, {learned.seconds:,.0f} s",
     ]
     if learned.held_out is not None:
+        before = learned.points[0].held_out
+        then = "" if before is None else f"{before:.4f} before training, "
         lines.append(
-            f"weights of step {learned.best_step:,}: cross-entropy {learned.held_out:.4f} on "
-            f"{counts.chosen_by:,} held-out pairs that chose it"
+            f"cross-entropy against the ensemble on the {counts.chosen_by:,} held-out pairs that "
+            f"chose the weights: {then}{learned.held_out:.4f} with those of step "
+            f"{learned.best_step:,}"
         )
+    if learned.best_step == 0:
+        lines.append(UNTRAINED)
     left_out = {
         "of a document that was cut": counts.truncated,
         "left out, without a preference": counts.without_preference,
@@ -86,12 +96,9 @@ def _counts(found: "Distilled") -> RenderableType:
     return Text("\n".join(lines))
 
 
-def _table(found: "Standings", style: box.Box) -> Table:
-    table = Table(box=style, show_edge=False, pad_edge=False)
-    table.add_column("judge", overflow="fold", min_width=12)
-    heads = ("accuracy", "cross-entropy", "against the others", "student there", "lead", "95 %")
-    for head in heads:
-        table.add_column(head, justify="right")
+def _by_the_ensemble(found: "Standings", style: box.Box) -> Table:
+    """How each foretells the ensemble, on pairs that chose nothing."""
+    table = _table(("accuracy", "cross-entropy"), style)
     table.add_row(
         Text("student"), _number(found.student.accuracy), _number(found.student.cross_entropy)
     )
@@ -100,11 +107,30 @@ def _table(found: "Standings", style: box.Box) -> Table:
             Text(printable(name)),
             _number(one.ensemble.accuracy),
             _number(one.ensemble.cross_entropy),
+        )
+    table.add_row(Text("ensemble"), "", _number(found.floor))
+    return table
+
+
+def _by_others(found: "Standings", style: box.Box) -> Table:
+    """How each judge foretells the others, and the student the same."""
+    table = _table(("judge's", "student's", "lead", "95 %"), style)
+    for name, one in found.teachers.items():
+        table.add_row(
+            Text(printable(name)),
             _number(one.others.accuracy),
             _number(one.student.accuracy),
             *_lead(one.lead),
         )
-    table.add_row(Text("ensemble"), "", _number(found.floor))
+    return table
+
+
+def _table(heads: tuple[str, ...], style: box.Box) -> Table:
+    """Make a table by judge that shows all of its figures at 80 columns: names are folded."""
+    table = Table(box=style, show_edge=False, pad_edge=False)
+    table.add_column("judge", overflow="fold", min_width=12)
+    for head in heads:
+        table.add_column(head, justify="right", no_wrap=True)
     return table
 
 

@@ -8,7 +8,9 @@ from rich.text import Text
 from zelo.cli.render import json_line, out
 from zelo.untrusted import printable
 
-__all__ = ["reading", "show"]
+__all__ = ["UNTRAINED", "reading", "show"]
+
+UNTRAINED = "training made it no better; these are the untrained weights"
 
 
 def show(figures: Mapping[str, int | float | str | None], *, as_json: bool) -> None:

@@ -47,7 +47,7 @@ def judge(
             "-j",
             metavar="SPEC",
             help="[NAME=]JUDGE, repeatable: chat:MODEL@URL (a server that speaks OpenAI's API, "
-            "with the key of OPENAI_API_KEY for its own; without @URL, OpenAI), embedding:MODEL "
+            "see --key; without @URL, OpenAI, with the key of OPENAI_API_KEY), embedding:MODEL "
             "(a folder or a package; MODEL@URL on a server), pairwise:FOLDER (what zelo train "
             "distill wrote), a reranker as MODEL or MODEL@URL, bm25, or oracle (the relevance "
             "judgements).",
@@ -79,6 +79,16 @@ def judge(
             help="Of a judge that scores documents (embedding, reranker, bm25): it prefers by "
             "sigmoid(difference / SCALE). Default: 0.05 of a cosine, 1 of a reranker's log-odds "
             "or of a BM25 score. Another one asks nothing anew.",
+        ),
+    ] = None,
+    keys: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--key",
+            metavar="NAME=VARIABLE",
+            help="Of a judge on a server: the environment's variable that holds its key, such as "
+            "qwen=QWEN_KEY. OPENAI_API_KEY goes to OpenAI or OPENAI_BASE_URL alone.",
+            rich_help_panel=MODEL,
         ),
     ] = None,
     noise: Annotated[
@@ -165,6 +175,7 @@ def judge(
     from zelo.training.lookup import CandidateFile
 
     with as_usage_error():
+        variables = _variables(keys or [])
         wanted = [parse_spec(text) for text in specs]
         known = {name: Price.parse(text) for name, text in _named("price", prices or [])}
         wide = {name: _number(text) for name, text in _named("scale", scales or [])}
@@ -180,6 +191,7 @@ def judge(
             language=None if language == "none" else language,
             concurrency=concurrency,
             scales=wide,
+            keys=variables,
             reranker={"device": device, "dtype": dtype},
         )
         with as_usage_error():
@@ -211,6 +223,14 @@ def _named(option: str, texts: list[str]) -> Iterator[tuple[str, str]]:
             message = f"--{option} {text!r}: write NAME={option.upper()}, with a judge's name"
             raise InputError(message)
         yield name, value
+
+
+def _variables(texts: list[str]) -> dict[str, str]:
+    """Return the variables by judge; what was written may be a key, and is not repeated."""
+    parts = [text.rpartition("=") for text in texts]
+    if not all(equals for _, equals, _ in parts):
+        raise InputError("--key: write NAME=VARIABLE, with a judge's name")
+    return {name: variable for name, _, variable in parts}
 
 
 def _number(text: str) -> float:

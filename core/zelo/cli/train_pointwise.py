@@ -11,7 +11,7 @@ from zelo.cli import learning_options as learns
 from zelo.cli.options import AsOneJson, Device, as_usage_error
 from zelo.cli.progress import stages
 from zelo.cli.render import note
-from zelo.cli.train_figures import show
+from zelo.cli.train_figures import UNTRAINED, show
 from zelo.cli.train_options import ModelFolder, Texts
 
 if TYPE_CHECKING:  # brings torch
@@ -118,6 +118,8 @@ def pointwise(
         )
     if first:
         show(_figures(found), as_json=as_json)
+        if found.learned.best_step == 0:
+            note(UNTRAINED)
         note(f"a reranker in {folder}, its learning curve in {folder / 'curve.png'}")
 
 

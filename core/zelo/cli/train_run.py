@@ -99,24 +99,38 @@ def run(
     if plan:
         _show_plan(plan_run(wanted), as_json=as_json)
         return
-    with stages() as on_stage:
-        report = run_stages(
-            wanted, until=until, redo=redo, on_stage=on_stage, on_done=_tell_unless_seen
-        )
+    try:
+        with stages() as on_stage:
+            report = run_stages(
+                wanted, until=until, redo=redo, on_stage=on_stage, on_done=_tell_unless_seen
+            )
+    except KeyboardInterrupt as stop:  # an error's notes are shown with it
+        for told in getattr(stop, "__notes__", []):
+            note(told)
+        raise
     if as_json:
         json_line(report)
     else:
         screen = out()
         screen.print(_rendered(report, symbols=symbols(screen)))
-    reranker = report["reranker"]
-    note(f"reranker in {Path(wanted.out) / reranker}" if reranker else "no reranker yet")
-    note(f"report in {Path(wanted.out) / 'report.md'}")
+    _tell_where(report, Path(wanted.out))
 
 
 def _tell_unless_seen(name: str, done: "Done", before: bool) -> None:
     """Tell how a run in the background goes; on a terminal there are bars."""
     if not errors_to().is_terminal:
         note(f"{name}: done before" if before else f"{name}: done in {done.seconds:,.1f} s")
+
+
+def _tell_where(report: dict[str, Any], folder: Path) -> None:
+    """Name what the run leaves, and what an earlier one left that is not to be taken for it."""
+    from zelo.training.pipeline.report import outdated
+
+    reranker = report["reranker"]
+    note(f"reranker in {folder / reranker}" if reranker else "no reranker yet")
+    for place in outdated(report, folder):
+        note(f"{folder / place} is older, of other settings or data; do not use it for this run")
+    note(f"report in {folder / 'report.md'}")
 
 
 def _rendered(report: dict[str, Any], *, symbols: bool) -> RenderableType:

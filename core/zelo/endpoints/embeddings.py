@@ -22,7 +22,7 @@ try:
     import numpy as np
     from numpy.typing import NDArray
 except ImportError as error:
-    raise MissingExtraError("embeddings", "eval") from error
+    raise MissingExtraError("asking for embeddings", "eval") from error
 
 __all__ = ["Embeddings"]
 

@@ -24,8 +24,16 @@ CODES = {
     "insufficient_quota": "the account has no credit left",
     "model_not_found": "it has no such model, or not for this key",
 }
+ANOTHER_KEY = (
+    "the server wants another key. OPENAI_API_KEY goes to OpenAI, or to the server of "
+    "OPENAI_BASE_URL, and to no other; the key of a judge on another server is named by "
+    "--key NAME=VARIABLE (zelo train judge) or by keys in [judge] (zelo train run), and given as "
+    "api_key= in Python"
+)
 STATUSES = {
     400: "it does not take the request: does it have this model, and is no text empty or too long?",
+    401: ANOTHER_KEY,
+    403: ANOTHER_KEY,
     404: "there is no such path or model: are base_url and the model's name right?",
     405: "the path takes no such request: is base_url right?",
     413: "the request was too large; send shorter texts",

@@ -4,6 +4,7 @@ import os
 
 import httpx
 
+from zelo.errors import InputError
 from zelo.remote.address import Address
 from zelo.remote.making import key_of
 from zelo.remote.secret import Secret
@@ -21,12 +22,19 @@ def server_and_key(base_url: str | None, api_key: str | None) -> tuple[str, Secr
     Any other gets the key that is given, or none. An empty `api_key` sends none anywhere.
 
     Raises:
-        InputError: the key holds characters that no header may carry.
+        InputError: the key holds characters that no header may carry, or there is none for OpenAI
+            itself, which answers nobody without.
     """
     own = os.environ.get("OPENAI_BASE_URL") or OPENAI
     base_url = own if base_url is None else base_url
     if api_key is None and _origin(base_url) == _origin(own):
-        api_key = os.environ.get("OPENAI_API_KEY")
+        api_key = os.environ.get("OPENAI_API_KEY") or None
+    if api_key is None and _origin(base_url) == _origin(OPENAI):
+        message = (
+            "OpenAI answers nobody without a key: set OPENAI_API_KEY. If another server is meant, "
+            "give its URL"
+        )
+        raise InputError(message)
     return base_url, None if api_key in (None, "") else key_of(api_key)
 
 

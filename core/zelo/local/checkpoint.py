@@ -26,6 +26,8 @@ __all__ = [
 PAIRWISE = "ZeloPairwise"
 """The architecture that zelo names in the folder of a pairwise model, which is no reranker."""
 
+WORK = ("refined/model", "model")
+"""Where the work folder of zelo train run holds a reranker, the better one first."""
 SUPPORTED = (
     "zelo scores zerank-1, zerank-1-small, zerank-2, zelo-nano and Qwen3-Reranker, saved in the "
     "sentence-transformers form, as Qwen3ForCausalLM or as Qwen3ForSequenceClassification"
@@ -165,6 +167,9 @@ def _read_text(path: Path) -> str:
 
 
 def _missing(path: Path) -> str:
+    for name in WORK:
+        if path.name == "config.json" and (path.parent / name / path.name).is_file():
+            return f"{path} is missing; is {path.parent / name} meant?"
     return f"{path} is missing; fetch the whole model, or point to the folder that holds it"
 
 

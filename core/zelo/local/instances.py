@@ -38,7 +38,7 @@ class Instance:
         folder = model_folder(key)
         checkpoint = inspect_checkpoint(folder, key.family or key.source.family)
         device = devices.choose_device(key.device)
-        dtype = devices.choose_dtype(key.dtype or key.source.dtype, device)
+        dtype = devices.choose_dtype(key.dtype, device, checkpoint.files)
         self.encoder = PromptEncoder(checkpoint.files.tokenizer_json, checkpoint.family)
         self.description = _description(key.source, folder, device, dtype)
         self.max_tokens = _context(checkpoint)

@@ -6,6 +6,7 @@ The inverse of `checkpoint`: the folder loads with `zelo.Reranker(folder)`, with
 
 import copy
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,8 @@ def save_reranker(
     _write(folder / "config.json", config)
     # Not tokenizer.save(): compact JSON is a fifth smaller, and zelo-nano ships in the wheel.
     (folder / "tokenizer.json").write_text(tokenizer.to_str(), encoding="utf-8")
+    for weights in folder.glob("*.safetensors"):  # which safetensors writes for their owner alone
+        shutil.copymode(folder / "tokenizer.json", weights)
     _write(folder / "tokenizer_config.json", _tokenizer_config(model, tokenizer))
     (folder / "chat_template.jinja").write_text(CHAT_TEMPLATE, encoding="utf-8")
     for name, content in _sentence_transformers_files(answer_id).items():

@@ -166,10 +166,10 @@ class _Work:
 
     async def ask(self, ledger: Ledger) -> None:
         """Let all judges answer."""
-        told = {name: self._tell(name) for name in self._units}
         desks = [
-            _Desk(one, ledger, told[one.judge.name], self._units[one.judge.name])
+            _Desk(one, ledger, self._tell(name), self._units[name])
             for one in self._votes
+            for name in [one.judge.name]
         ]
         try:
             async with asyncio.TaskGroup() as group:
@@ -207,6 +207,7 @@ class _Desk:
         self._progress, self._total, self._done = progress, total, 0
         self._prepared = False
         self._under_way: dict[str, asyncio.Task[None]] = {}
+        progress(0, total)  # it has begun: judges work side by side
 
     async def work(self, asked: Iterator[Line]) -> bool:
         """Ask about everything that was not answered; False if the budget did not allow it."""

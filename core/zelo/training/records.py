@@ -7,7 +7,7 @@ documents by id.
 import os
 import pathlib
 from collections.abc import Iterable, Iterator
-from typing import Self, TypeVar
+from typing import ClassVar, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -28,6 +28,9 @@ __all__ = [
 
 
 class _Record(BaseModel):
+    written_by: ClassVar[str]
+    """The command that writes files of it."""
+
     model_config = ConfigDict(extra="ignore", frozen=True, strict=True, allow_inf_nan=False)
 
 
@@ -53,12 +56,16 @@ class Document(_Record):
 class Candidates(_Record):
     """A query with the documents that are to be rated for it."""
 
+    written_by: ClassVar = "zelo train candidates"
+
     query: Query
     documents: list[Document]
 
 
 class Pairs(_Record):
     """Pairs of documents that are to be compared, each in the order in which it is shown."""
+
+    written_by: ClassVar = "zelo train pairs"
 
     query: str
     """Id of the query that the first documents were found for."""
@@ -69,6 +76,8 @@ class Pairs(_Record):
 
 class Preferences(Pairs):
     """How the pairs were judged."""
+
+    written_by: ClassVar = "zelo train judge"
 
     preferences: list[float | None]
     """Per pair, in [0, 1]: 1 if the first document is the better answer to its query, 0 if the
@@ -89,6 +98,8 @@ class Preferences(Pairs):
 class Ratings(_Record):
     """Every document's strength for its query, from its comparisons."""
 
+    written_by: ClassVar = "zelo train fit"
+
     query: str
     ratings: dict[str, float]
     """Their sum is 0."""
@@ -101,6 +112,8 @@ class Ratings(_Record):
 
 class Targets(_Record):
     """What a pointwise reranker is to answer: probabilities, comparable across queries."""
+
+    written_by: ClassVar = "zelo train calibrate"
 
     query: str
     targets: dict[str, float]
@@ -138,5 +151,10 @@ def _record(line: bytes, kind: type[Record], place: str) -> Record:
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False, include_context=False)[0]
         at = ".".join(map(str, first["loc"])) or "the line"
-        message = f"{place}: no {kind.__name__.lower()}, at {at}: {first['msg']}"
+        missing = first["type"] == "missing"
+        reason = "it is missing" if missing else first["msg"].removeprefix("Value error, ")
+        message = (
+            f"{place}: no {kind.__name__.lower()}, at {at}: {reason}. Give a file that "
+            f"{kind.written_by} wrote"
+        )
     raise InputError(message)

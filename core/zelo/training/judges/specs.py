@@ -1,9 +1,12 @@
 """Judges as they are written on a command line: `[NAME=]KIND`.
 
 `oracle`, `bm25`, `chat:MODEL@URL`, `embedding:MODEL` or `embedding:MODEL@URL`, `pairwise:FOLDER`,
-and otherwise what `zelo.Reranker` takes, as `MODEL` or `MODEL@URL`.
+and otherwise what `zelo.Reranker` takes, as `MODEL` or `MODEL@URL`. A key is never written there:
+`Making.keys` names the variable of the environment that holds it, and no message repeats it.
 """
 
+import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -19,6 +22,8 @@ from zelo.training.lookup import CandidateFile
 
 __all__ = ["Making", "Spec", "make_judges", "parse_spec"]
 
+VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
+"""What a variable for a key is called; hardly a key that was written in its place."""
 KINDS = CHAT, EMBEDDING, PAIRWISE = "chat:", "embedding:", "pairwise:"
 
 
@@ -45,6 +50,8 @@ class Making:
     """Questions under way at once on each server."""
     scales: Mapping[str, float] = field(default_factory=dict)
     """Of judges that score, by name; the others have their own."""
+    keys: Mapping[str, str] = field(default_factory=dict)
+    """Of judges on servers, by name: the variable of the environment that holds the key."""
     reranker: Mapping[str, Any] = field(default_factory=dict)
     """Further arguments of every `zelo.Reranker` that runs in this process; a pairwise model
     takes `device` and `dtype` of them."""
@@ -73,14 +80,16 @@ def make_judges(specs: Sequence[Spec], making: Making) -> list[Judge]:
     """Make the judges.
 
     Raises:
-        InputError: two have one name, a scale is of none that scores, or an option is wrong.
+        InputError: two have one name, a scale is of none that scores, a key is of none on a server
+            or its variable is not set, OpenAI is to be asked without one, or an option is wrong.
         MissingExtraError: a judge needs a package that is not installed.
     """
     names = [spec.name for spec in specs]
     for name in names:
         if names.count(name) > 1:
             raise InputError(f"two judges are named {name!r}; write NAME=JUDGE to name one anew")
-    judges = [_judge(spec, making) for spec in specs]
+    keys = _keys(specs, making.keys)
+    judges = [_judge(spec, making, keys.get(spec.name)) for spec in specs]
     scoring = {judge.name: judge for judge in judges if isinstance(judge, PointwiseJudge)}
     for name, scale in making.scales.items():
         if name not in scoring:
@@ -91,7 +100,35 @@ def make_judges(specs: Sequence[Spec], making: Making) -> list[Judge]:
     return judges
 
 
-def _judge(spec: Spec, making: Making) -> Judge:
+def _keys(specs: Sequence[Spec], variables: Mapping[str, str]) -> dict[str, str]:
+    """Return the keys by judge, from the environment.
+
+    What was written is in no message: it may be the key itself.
+    """
+    on_servers = [spec.name for spec in specs if _on_server(spec)]
+    if any(not VARIABLE.fullmatch(variable) for variable in variables.values()):
+        message = (
+            "a judge's key is given by the name of the environment's variable that holds it, in "
+            "capitals, such as QWEN_KEY; the key itself is not to be written there"
+        )
+        raise InputError(message)
+    if not variables.keys() <= set(on_servers):
+        known = ", ".join(on_servers) or "none here"
+        raise InputError(f"a key is named for no judge that is on a server; these are: {known}")
+    keys = {name: os.environ.get(variable, "") for name, variable in variables.items()}
+    for name, key in keys.items():
+        if not key:
+            message = f"the environment's variable that is named for the key of {name!r} is not set"
+            raise InputError(message)
+    return keys
+
+
+def _on_server(spec: Spec) -> bool:
+    model, _, url = spec.judge.partition("@")
+    return model.startswith(CHAT) or (bool(url) and not model.startswith(PAIRWISE))
+
+
+def _judge(spec: Spec, making: Making, key: str | None) -> Judge:
     model, _, url = spec.judge.partition("@")
     if spec.judge == "oracle":
         return OracleJudge(spec.name, noise=making.noise, ties=making.ties, seed=making.seed)
@@ -102,10 +139,10 @@ def _judge(spec: Spec, making: Making) -> Judge:
     if model.startswith(CHAT):
         from zelo.endpoints import Chat
 
-        chat = Chat(model.removeprefix(CHAT), base_url=url or None)
+        chat = Chat(model.removeprefix(CHAT), base_url=url or None, api_key=key)
         return ChatJudge(chat, spec.name, concurrency=making.concurrency)
     if model.startswith(EMBEDDING):
-        return _embedding(spec.name, model.removeprefix(EMBEDDING), url)
+        return _embedding(spec.name, model.removeprefix(EMBEDDING), url, key)
     if model.startswith(PAIRWISE):
         from zelo.training.judges.pairwise import PairwiseModelJudge  # brings torch
 
@@ -113,19 +150,19 @@ def _judge(spec: Spec, making: Making) -> Judge:
         options = {name: making.reranker.get(name) for name in ("device", "dtype")}
         return PairwiseModelJudge(folder, spec.name, **options)
     if url:
-        reranker = Reranker(model, base_url=url)
+        reranker = Reranker(model, base_url=url, api_key=key)
         return RerankerJudge(reranker, spec.name, concurrency=making.concurrency)
     return RerankerJudge(Reranker(model, **making.reranker), spec.name)
 
 
-def _embedding(name: str, model: str, url: str) -> Judge:
+def _embedding(name: str, model: str, url: str, key: str | None) -> Judge:
     from zelo.endpoints import Embeddings  # these bring numpy
     from zelo.retrieval import EndpointEncoder, LocalEncoder
     from zelo.training.judges.embedding import EmbeddingJudge
 
     if not url:
         return EmbeddingJudge(LocalEncoder(model), name)
-    embeddings = Embeddings(model, base_url=url)
+    embeddings = Embeddings(model, base_url=url, api_key=key)
     return EmbeddingJudge(EndpointEncoder(embeddings), name, tokens=lambda: embeddings.input_tokens)
 
 

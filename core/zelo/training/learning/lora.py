@@ -8,10 +8,22 @@ from torch import Tensor
 from zelo.errors import MissingExtraError
 from zelo.training.learning.settings import Learning
 
-__all__ = ["add_updates", "merged_state"]
+__all__ = ["add_updates", "check_peft", "merged_state"]
 
 LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 """Every linear layer of Qwen3's decoder."""
+
+
+def check_peft() -> None:
+    """Import what makes the updates.
+
+    Raises:
+        MissingExtraError: peft is not installed, or not as it must be.
+    """
+    try:
+        import peft  # noqa: F401
+    except ImportError as error:
+        raise MissingExtraError("LoRA", "train") from error
 
 
 def add_updates(backbone: torch.nn.Module, learning: Learning) -> None:
@@ -20,10 +32,9 @@ def add_updates(backbone: torch.nn.Module, learning: Learning) -> None:
     Raises:
         MissingExtraError: peft is not installed.
     """
-    try:
-        from peft import LoraConfig, inject_adapter_in_model
-    except ImportError as error:
-        raise MissingExtraError("LoRA", "train") from error
+    check_peft()
+    from peft import LoraConfig, inject_adapter_in_model
+
     config = LoraConfig(
         r=learning.lora_rank,
         lora_alpha=learning.lora_scale * learning.lora_rank,  # type: ignore[arg-type]  # any number

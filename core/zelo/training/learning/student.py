@@ -13,9 +13,7 @@ from torch import Tensor
 from transformers import Qwen3ForCausalLM, Qwen3Model
 
 from zelo.catalog import resolve
-from zelo.errors import UnsupportedModelError
-from zelo.families import FAMILIES
-from zelo.local.checkpoint import Checkpoint, inspect_checkpoint
+from zelo.local.checkpoint import Checkpoint
 from zelo.local.device import choose_device
 from zelo.local.head import read_score_row
 from zelo.local.instances import model_folder
@@ -28,6 +26,7 @@ from zelo.local.saving import save_reranker
 from zelo.training.learning.lora import add_updates, merged_state
 from zelo.training.learning.processes import own_card
 from zelo.training.learning.settings import Learning
+from zelo.training.learning.starting import inspect_start, start_encoder
 
 __all__ = ["Student", "load_student"]
 
@@ -138,8 +137,8 @@ def load_student(model: str, learning: Learning, *, device: str | None = None) -
         MissingExtraError: LoRA is asked for and peft is not installed.
     """
     source = resolve(model)
-    checkpoint = _inspect(model_folder(InstanceKey(source)))
-    encoder = PromptEncoder(checkpoint.files.tokenizer_json, FAMILIES["zelo"])
+    checkpoint = inspect_start(model_folder(InstanceKey(source)))
+    encoder = start_encoder(checkpoint)
     dtype = torch.bfloat16 if learning.precision == "bf16" else torch.float32
     backbone = load_backbone(checkpoint.files, choose_device(device or own_card()), dtype)
     row = None
@@ -150,17 +149,6 @@ def load_student(model: str, learning: Learning, *, device: str | None = None) -
     student = Student(backbone, row, encoder, tokenizer)
     _choose_weights(student, learning)
     return student
-
-
-def _inspect(folder: Path) -> Checkpoint:
-    """Read the folder's marks; a plain Qwen3 that has none becomes one of our own family."""
-    try:
-        return inspect_checkpoint(folder)
-    except UnsupportedModelError:
-        checkpoint = inspect_checkpoint(folder, "zelo")
-        if checkpoint.converted:  # to a head that is not made of an answer's row
-            raise
-        return checkpoint
 
 
 def _choose_weights(student: Student, learning: Learning) -> None:

@@ -22,6 +22,7 @@ from zelo.training.stages import targets as targets_stage
 
 __all__ = [
     "calibrate",
+    "check_candidates",
     "choose_across",
     "choose_pairs",
     "find_candidates",
@@ -32,6 +33,17 @@ __all__ = [
 
 Path = pathlib.Path
 Figures = dict[str, Any]
+
+
+def check_candidates(config: Config) -> None:
+    """Refuse collections and a first stage that cannot be searched.
+
+    Raises:
+        InputError: as `choose`, or the first stage has no meaning or lacks an option.
+        ModelError: there is no such embedding model.
+    """
+    choose(config)
+    first_stage_of(config)
 
 
 def find_candidates(config: Config, out: Path, tell: Tell) -> Figures:
@@ -62,6 +74,8 @@ def find_candidates(config: Config, out: Path, tell: Tell) -> Figures:
                 "documents": documents[one.collection.name],
                 "nothing_found": len(one.collection.queries) - queries[one.collection.name],
                 "left_out_as_evaluated": one.evaluated,
+                "left_out_as_held_out": one.held_out,
+                "left_out_as_in_no_split": one.in_no_split,
             }
             for one in chosen
         ],

@@ -11,7 +11,6 @@ from typing import Any
 
 from zelo.training.pipeline import bodies, depends, evaluating, judges, learning
 from zelo.training.pipeline.content import model_files
-from zelo.training.pipeline.gathering import choose
 from zelo.training.pipeline.sources import evaluated
 from zelo.training.pipeline.stage import Figures, Stage, Tell
 from zelo.training.pipeline.tables import Config
@@ -59,7 +58,7 @@ class Chain:
             depends.candidate_settings(config),
             depends.candidate_files(config),
             self.candidates,
-            check=partial(choose, config),
+            check=partial(bodies.check_candidates, config),
         )
 
     def _choose(self, name: str) -> None:
@@ -132,6 +131,7 @@ class Chain:
     def _distill(self, name: str, preferences: Path, out: Path) -> None:
         config, wanted = self.config, self.config.distill
         assert wanted is not None  # noqa: S101 - called only then
+        start = wanted.model or config.model
         self._add(
             name,
             self._spread(
@@ -146,10 +146,11 @@ class Chain:
             {
                 "preferences": preferences,
                 "candidates": self.candidates,
-                "model": model_files(wanted.model or config.model),
+                "model": model_files(start),
             },
             out,
-            check=partial(learning.check_model, wanted.model or config.model),
+            check=partial(learning.check_model, start),
+            fetch=partial(learning.fetch_model, start, wanted.learning),
         )
 
     def _across(self, folder: Path, suffix: str, specs: Sequence[str], ratings: Path) -> None:
@@ -194,6 +195,7 @@ class Chain:
             },
             out,
             check=partial(learning.check_model, config.model),
+            fetch=partial(learning.fetch_model, config.model, wanted.learning),
         )
 
     def _spread(
@@ -266,5 +268,6 @@ class Chain:
         inputs: Inputs,
         *outputs: Path,
         check: Callable[[], object] = lambda: None,
+        fetch: Callable[[], object] = lambda: None,
     ) -> None:
-        self.stages.append(Stage(name, settings, inputs, outputs, run, check))
+        self.stages.append(Stage(name, settings, inputs, outputs, run, check, fetch))

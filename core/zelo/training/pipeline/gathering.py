@@ -16,6 +16,7 @@ from zelo.evaluation.experiment import Stage as Tell
 from zelo.retrieval.stage import FirstStage
 from zelo.training.candidates import candidates
 from zelo.training.pipeline.sources import (
+    Trained,
     check_different,
     evaluated,
     read_evaluated,
@@ -33,6 +34,9 @@ class Chosen(NamedTuple):
     collection: Collection
     evaluated: int
     """Queries that were left out because they are evaluated."""
+    held_out: int
+    in_no_split: int
+    """As `Trained` has both."""
 
 
 def choose(config: Config) -> list[Chosen]:
@@ -71,7 +75,7 @@ def gathered(
     Raises:
         InputError: the first stage cannot search a collection.
     """
-    for collection, _ in chosen:
+    for collection in (one.collection for one in chosen):
         records = candidates(
             collection,
             first_stage,
@@ -108,7 +112,8 @@ def _filled(available: Sequence[int], weights: Sequence[float], total: int) -> l
     return [max(1, count) for count in counts]
 
 
-def _without(collection: Collection, taken: set[str]) -> Chosen:
+def _without(trained: Trained, taken: set[str]) -> Chosen:
+    collection = trained.collection
     kept = [q for q, text in collection.queries.items() if normal_text(text) not in taken]
     if not kept:
         message = (
@@ -116,7 +121,8 @@ def _without(collection: Collection, taken: set[str]) -> Chosen:
             "name another split of it, or other collections under evaluate.collections"
         )
         raise InputError(message)
-    return Chosen(_only(collection, kept), len(collection.queries) - len(kept))
+    evaluated = len(collection.queries) - len(kept)
+    return Chosen(_only(collection, kept), evaluated, trained.held_out, trained.in_no_split)
 
 
 def _only(collection: Collection, query_ids: Sequence[str]) -> Collection:

@@ -27,8 +27,8 @@ def overview(report: Report) -> Iterator[Grid]:
 def details(report: Report) -> Iterator[Grid]:
     """Yield the rest: how far judges agree, how distilling and training went."""
     for name in ENSEMBLE:
-        agreement = report["stages"].get(name, {}).get("agreement")
-        if agreement:
+        agreement = report["stages"].get(name, {}).get("agreement") or []
+        if any(one["pairs"] for one in agreement):
             yield _agreement(name, agreement)
     for name in ("distill", "distill-refined"):
         standings = report["stages"].get(name, {}).get("standings")
@@ -215,8 +215,11 @@ def _trained(stage: Figures) -> str:
     steps = f"{stage['learned']['steps']:,} steps"
     if not stage["before"]:
         return steps
-    before, after = (_number(stage[when]["loss"]) for when in ("before", "after"))
-    return f"{steps}, held-out loss {before} to {after}"
+    loss, tau = (
+        " to ".join(_number(stage[when][what]) for when in ("before", "after"))
+        for what in ("loss", "tau")
+    )
+    return f"{steps}, held-out loss {loss}, tau {tau}"
 
 
 TOLD: dict[str, Callable[[Figures], str]] = {

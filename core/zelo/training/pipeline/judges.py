@@ -38,7 +38,8 @@ def ask(
     """
     ensemble = list(specs) == config.judges
     wanted = config.judge
-    making = _making(config, CandidateFile(candidates), wanted.scales if ensemble else {})
+    scales, keys = (wanted.scales, wanted.keys) if ensemble else ({}, {})
+    making = _making(config, CandidateFile(candidates), scales, keys)
     judges = make_judges([parse_spec(text) for text in specs], making)
     with Journal(votes) as journal:
         found = judge_pairs(
@@ -71,7 +72,8 @@ def check_judges(config: Config) -> None:
                 raise InputError(message + ", ".join(names))
     prices, budget = _prices(config), Budget(config.judge.budget_usd, config.judge.budget_tokens)
     none: Any = None  # only BM25 looks at the candidates, which are yet to be found
-    made = make_judges([one for one in specs if one.judge != BM25], _making(config, none, {}))
+    making = _making(config, none, {}, config.judge.keys)
+    made = make_judges([one for one in specs if one.judge != BM25], making)
     for judge in made:
         judge.release()
     asked = {judge.name for judge in made}
@@ -94,7 +96,12 @@ def judge_files(specs: Sequence[str]) -> dict[str, pathlib.Path | str]:
     return {f"judge {name}": folder for name, folder in folders.items() if folder is not None}
 
 
-def _making(config: Config, candidates: CandidateFile, scales: Mapping[str, float]) -> Making:
+def _making(
+    config: Config,
+    candidates: CandidateFile,
+    scales: Mapping[str, float],
+    keys: Mapping[str, str],
+) -> Making:
     wanted = config.judge
     return Making(
         candidates,
@@ -104,6 +111,7 @@ def _making(config: Config, candidates: CandidateFile, scales: Mapping[str, floa
         language=None if wanted.language == "none" else wanted.language,
         concurrency=wanted.concurrency,
         scales=scales,
+        keys=keys,
         reranker={"device": config.device, "dtype": config.dtype},
     )
 

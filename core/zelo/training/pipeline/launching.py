@@ -63,7 +63,7 @@ def launch(settings: Figures, stage: str, processes: int, tell: Tell) -> Figures
         if not answer.exists():
             message = (
                 f"{stage}: its {processes} processes ended with status {started.returncode}; what "
-                f"they wrote is in {log}. The same command goes on from the last checkpoint"
+                f"they wrote is in {log}; the last checkpoint is kept"
             )
             raise ScoringError(message)
         found: Figures = json.loads(answer.read_text())

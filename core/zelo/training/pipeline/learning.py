@@ -6,13 +6,23 @@ import shutil
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from zelo.catalog import resolve
 from zelo.evaluation.experiment import Stage as Tell
-from zelo.local.checkpoint import read_checkpoint_files
+from zelo.local.options import InstanceKey
+from zelo.training.learning.settings import Learning
+from zelo.training.learning.starting import inspect_start, start_encoder
 from zelo.training.pipeline.content import Contents, model_files
 from zelo.training.pipeline.launching import inside, launch
 from zelo.training.pipeline.tables import Config
 
-__all__ = ["check_model", "spread", "train_again", "train_pairwise", "train_pointwise"]
+__all__ = [
+    "check_model",
+    "fetch_model",
+    "spread",
+    "train_again",
+    "train_pairwise",
+    "train_pointwise",
+]
 
 Path = pathlib.Path
 Figures = dict[str, Any]
@@ -20,17 +30,32 @@ Train = Callable[[Tell], Figures]
 
 
 def check_model(name: str) -> None:
-    """Refuse, before anything is paid for, a model that cannot be trained here.
+    """Refuse a model that cannot be trained; nothing is loaded or fetched.
 
     Raises:
-        ModelError: its files cannot be read.
-        MissingExtraError: a package for training is not installed.
+        ModelError: there is none of this name, its files cannot be read, or they are of an
+            architecture that is not trained here.
     """
-    from zelo.training.learning import learn  # noqa: F401 - it brings all of them
-
     folder = model_files(name)
     if isinstance(folder, Path):
-        read_checkpoint_files(folder)
+        start_encoder(inspect_start(folder))
+
+
+def fetch_model(name: str, learning: Learning) -> None:
+    """Bring all that training needs before anything is paid for: code, and a model of the hub.
+
+    Raises:
+        ModelError: it cannot be had, or not be trained.
+        MissingExtraError: a package for training cannot be imported.
+    """
+    from zelo.training.learning import learn  # noqa: F401, I001 - it brings all but LoRA's
+    from zelo.local.instances import model_folder
+
+    if learning.lora_rank:
+        from zelo.training.learning.lora import check_peft
+
+        check_peft()
+    start_encoder(inspect_start(model_folder(InstanceKey(resolve(name)))))
 
 
 def train_pointwise(

@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib.metadata
+import pathlib
 import platform
 from collections.abc import Mapping
 from typing import Any
@@ -12,11 +13,13 @@ from zelo.training.budget import Took
 from zelo.training.pipeline.chain import Chain
 from zelo.training.pipeline.stage import Ledger
 
-__all__ = ["ENSEMBLE", "Report", "report_of"]
+__all__ = ["ENSEMBLE", "Report", "outdated", "report_of"]
 
 FORMAT = 1
 ENSEMBLE = ("judge", "judge-across", "judge-refined")
 """The stages in which the judges of the configuration may be asked."""
+PLACES = {"pointwise": "model", "pointwise-refined": "refined/model"}
+"""Where each training leaves its reranker, though a run may lack the second one now."""
 PACKAGES = ("torch", "transformers", "accelerate", "peft", "tokenizers", "numpy")
 
 Report = dict[str, Any]
@@ -41,6 +44,15 @@ def report_of(chain: Chain, ledger: Ledger) -> Report:
         "settings": chain.config.plain(),
         "versions": _versions(),
     }
+
+
+def outdated(report: Report, folder: pathlib.Path) -> list[str]:
+    """Return the rerankers in a work folder that are not of the settings and data of now."""
+    return [
+        place
+        for stage, place in PLACES.items()
+        if stage not in report["stages"] and (folder / place / "config.json").exists()
+    ]
 
 
 def _training_of(model: str) -> str:

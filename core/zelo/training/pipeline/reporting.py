@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from zelo.evaluation.reporting.markdown import escaped, grid_lines
 from zelo.training.pipeline.charts import charts
 from zelo.training.pipeline.grids import details, overview, stages_of
+from zelo.training.pipeline.legend import legend
 from zelo.training.pipeline.remarks import remarks
-from zelo.training.pipeline.report import Report
+from zelo.training.pipeline.report import Report, outdated
 from zelo.whole import whole_file
 
 __all__ = ["write_report"]
@@ -36,6 +37,8 @@ def _lines(report: Report, folder: pathlib.Path) -> Iterator[str]:
         map(escaped, settings["judges"])
     )
     yield f"- Reranker: {_linked(report['reranker'])}"
+    for place in outdated(report, folder):
+        yield f"- {_linked(place)} is older, of other settings or data; do not use it for this run"
     if report["to_do"]:
         yield f"- Not done yet: {', '.join(report['to_do'])}"
     for remark in remarks(report):
@@ -45,6 +48,12 @@ def _lines(report: Report, folder: pathlib.Path) -> Iterator[str]:
     for grid in (*overview(report), stages_of(report), *details(report)):
         yield ""
         yield from grid_lines(grid)
+        for line in legend(grid):
+            yield ""
+            yield escaped(line)
+    if "evaluate" in report["stages"]:
+        yield ""
+        yield "All measures and intervals: [evaluation/table.md](evaluation/table.md)"
     yield from _charts(folder)
 
 

@@ -5,16 +5,18 @@ leaves its outputs whole or not at all, and votes, rankings, scores and training
 they come in.
 """
 
-from collections.abc import Callable, Mapping
+import pathlib
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
-from zelo.errors import InputError
+from zelo.errors import InputError, ScoringError, ZeloError
 from zelo.journal import Journal
 from zelo.training.pipeline.chain import Chain
 from zelo.training.pipeline.expecting import expected
 from zelo.training.pipeline.launching import inside
+from zelo.training.pipeline.remarks import standings
 from zelo.training.pipeline.report import Report, report_of
-from zelo.training.pipeline.stage import Done, Ledger, Tell
+from zelo.training.pipeline.stage import Done, Ledger, Stage, Tell
 from zelo.training.pipeline.tables import Config
 
 __all__ = ["Planned", "plan", "run"]
@@ -41,10 +43,11 @@ def run(
     on_stage: Tell | None = None,
     on_done: Callable[[str, Done, bool], None] | None = None,
 ) -> Report:
-    """Carry out a run, as far as it is not done, and write its report.
+    """Carry out a run, as far as it is not done, and write its report, also where it is stopped.
 
     Before the first stage everything is checked that can be checked without work: names, files,
-    splits, judges, prices, measures.
+    splits, judges, prices, measures, and that the models can be trained; one of the hub is fetched.
+    What stops a stage has notes that say how to go on.
 
     Args:
         config: what `read_config` returned.
@@ -73,12 +76,17 @@ def run(
         ledger = Ledger(journal, chain.folder)
         if again is not None:
             ledger.forget(again)
+        _check(chain.stages, ledger)  # what lies behind `until` is wanted some day
         for stage in wanted:
             if ledger.done(stage) is None:
-                stage.check()
+                stage.fetch()
         for stage in wanted:
             found = ledger.done(stage)
-            done = found or ledger.carry_out(stage, _telling(stage.name, on_stage))
+            try:
+                done = found or ledger.carry_out(stage, _telling(stage.name, on_stage))
+            except (ZeloError, KeyboardInterrupt) as stop:
+                _stopped(stop, stage, report_of(chain, ledger), chain.folder)
+                raise
             if on_done is not None:
                 on_done(stage.name, done, found is not None)
         report = report_of(chain, ledger)
@@ -89,8 +97,11 @@ def run(
 def plan(config: Config) -> list[Planned]:
     """Return the stages of a run, and which of them are done; no work is done.
 
+    What is not done is checked as `run` does, but for a model on the hub, which is not fetched.
+
     Raises:
         InputError: as `run`.
+        ModelError: as `run`.
     """
     chain = Chain(config)
     if not (chain.folder / LEDGER).exists():
@@ -100,10 +111,36 @@ def plan(config: Config) -> list[Planned]:
 
 
 def _planned(chain: Chain, ledger: Ledger) -> list[Planned]:
+    _check(chain.stages, ledger)
     found = ledger.standing(chain.stages)
     figures = {name: done.figures for name, done in found.items() if done is not None}
     amounts = expected(chain.config, list(found), figures)
     return [Planned(name, done is not None, amounts[name]) for name, done in found.items()]
+
+
+def _check(stages: Iterable[Stage], ledger: Ledger) -> None:
+    for stage in stages:
+        if ledger.done(stage) is None:
+            stage.check()
+
+
+def _stopped(stop: BaseException, stage: Stage, report: Report, folder: pathlib.Path) -> None:
+    """Write the report of what is done, and say in notes of the error how to go on."""
+    from zelo.training.pipeline.reporting import write_report
+
+    if stage.name.startswith("calibrate"):  # perhaps it is the judge that cannot be calibrated
+        for sentence in standings(report):
+            stop.add_note(sentence)
+    try:
+        write_report(report, folder)
+        stop.add_note(f"report so far in {folder / 'report.md'}")
+    except OSError as error:
+        stop.add_note(f"the report could not be written: {error.strerror or error}")
+    begin = f"{stage.name} is not done; what was done before it is kept"
+    if isinstance(stop, ScoringError | KeyboardInterrupt):
+        stop.add_note(f"{begin}, and the same command goes on")
+    else:
+        stop.add_note(f"{begin}; when the cause is mended, the same command goes on")
 
 
 def _place(chain: Chain, name: str) -> int:

@@ -34,7 +34,10 @@ class Stage:
     """Files and folders; in a folder it may go on from what a killed run left there."""
     run: Callable[[Tell], Figures]
     check: Callable[[], object] = field(default=lambda: None)
-    """Refuses, before anything is paid for, what `run` would refuse after hours."""
+    """Refuses, before anything is paid for, what `run` would refuse after hours. Light, for plans
+    too: it loads no model, and writes nothing into the work folder."""
+    fetch: Callable[[], object] = field(default=lambda: None)
+    """Brings, before anything is paid for, what `run` needs from elsewhere."""
 
 
 class Done(NamedTuple):

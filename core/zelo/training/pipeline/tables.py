@@ -16,6 +16,7 @@ __all__ = ["GATHERED", "LEARNING", "Config", "Evaluated", "Source", "table_of"]
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Precision = Annotated[float, Field(ge=0)]
+Variable = Annotated[str, Field(pattern=r"^[A-Z_][A-Z0-9_]*$")]
 GATHERED = "(learning)"  # a key that nobody writes
 LEARNING = tuple(field.name for field in dataclasses.fields(Learning))
 
@@ -55,7 +56,8 @@ class _Collection(_Table):
 
 
 class Source(_Collection):
-    """A collection to train on. Its split is by default `train`, or the only one."""
+    """A collection to train on. Its split is by default `train`, or the only one besides test and
+    dev; without one, all queries are trained on that test and dev do not judge."""
 
     weight: Annotated[float, Field(gt=0)] = 1.0
     """Its share of the queries, where the others' are theirs."""
@@ -108,6 +110,9 @@ class Judge(_Table):
     """Questions under way at once on each server."""
     scales: dict[str, float] = Field(default_factory=dict)
     """By judge: it prefers by sigmoid(difference of scores / scale). Another asks nothing anew."""
+    keys: dict[str, Variable] = Field(default_factory=dict)
+    """By judge on a server: the name of the environment's variable that holds its key, such as
+    QWEN_KEY; never the key itself. OPENAI_API_KEY goes to OpenAI or OPENAI_BASE_URL alone."""
     prices: dict[str, str] = Field(default_factory=dict)
     """By judge, in USD: 0.40/Mtok, 0.40+1.60/Mtok (read + written), 2.50/hour."""
     budget_usd: Annotated[float, Field(gt=0)] | None = None

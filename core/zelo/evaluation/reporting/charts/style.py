@@ -20,7 +20,7 @@ try:
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 except ImportError as error:
-    raise MissingExtraError("charts", "eval") from error
+    raise MissingExtraError("drawing charts", "eval") from error
 
 __all__ = [
     "BLACK",
