@@ -27,7 +27,7 @@ zelo train pointwise targets.jsonl --candidates candidates.jsonl --model Qwen/Qw
 --out my-reranker/
 
 zelo train pointwise targets.jsonl --candidates candidates.jsonl --model zelo-nano
---keep-zeros --embedding-rate 0.1 --learning-rate 5e-4 --tokens-per-step 8192
+--keep-zeros --embedding-rate 0 --learning-rate 3e-4 --tokens-per-step 8192
 --max-document-tokens 256 --out my-nano/
 
 accelerate launch --num-processes 8 -m zelo train pointwise targets.jsonl

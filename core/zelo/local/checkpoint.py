@@ -11,6 +11,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from tokenizers import Tokenizer
+
 from zelo.errors import InputError, ModelFileError, UnsupportedModelError
 from zelo.families import FAMILIES, Family, family_named
 from zelo.local.prompt import text_tokenizer
@@ -28,6 +30,7 @@ PAIRWISE = "ZeloPairwise"
 
 WORK = ("refined/model", "model")
 """Where the work folder of zelo train run holds a reranker, the better one first."""
+
 SUPPORTED = (
     "zelo scores zerank-1, zerank-1-small, zerank-2, zelo-nano and Qwen3-Reranker, saved in the "
     "sentence-transformers form, as Qwen3ForCausalLM or as Qwen3ForSequenceClassification"
@@ -71,11 +74,18 @@ class CheckpointFiles:
         if found is not None:
             return found
         # a tokenizer that changes its text, as by lower-casing, has no entry of that name
-        try:
-            ids = text_tokenizer(self.tokenizer_json).encode(text, add_special_tokens=False).ids
-        except Exception:  # tokenizers raises it bare; PromptEncoder says what is wrong
+        if self._tokenizer is None:
             return None
+        ids = self._tokenizer.encode(text, add_special_tokens=False).ids
         return ids[0] if len(ids) == 1 else None
+
+    @cached_property
+    def _tokenizer(self) -> Tokenizer | None:
+        """What writes texts; None for a file that is no tokenizer, which PromptEncoder refuses."""
+        try:
+            return text_tokenizer(self.tokenizer_json)
+        except Exception:  # tokenizers raises it bare
+            return None
 
 
 @dataclass(frozen=True)

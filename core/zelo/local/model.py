@@ -15,7 +15,7 @@ from zelo.local.checkpoint import CheckpointFiles
 from zelo.local.packing import Pack
 from zelo.local.quiet import quiet
 
-__all__ = ["LastLayer", "ScoringModel", "load_backbone"]
+__all__ = ["LastLayer", "ScoringModel", "last_states", "load_backbone"]
 
 reports: Any = logging  # transformers' own, whose functions carry no types
 
@@ -35,17 +35,23 @@ class ScoringModel:
     @torch.inference_mode()
     def logits(self, pack: Pack) -> list[float]:
         """Return the raw logit of each prompt: a float32 dot product of its last hidden state."""
-        hidden = self.backbone(
-            input_ids=pack.ids[None],
-            position_ids=pack.positions[None],
-            attention_mask={"full_attention": None},
-            use_cache=False,
-            segments=pack.segments,
-            last_segments=pack.last_segments,
-            last_rows=pack.last_rows,
-        ).last_hidden_state[0]  # (N, hidden): the last layer returns last rows only
+        hidden = last_states(self.backbone, pack)
         logits: list[float] = (hidden.float() @ self._row).tolist()
         return logits
+
+
+def last_states(backbone: Any, pack: Pack) -> torch.Tensor:
+    """Return each prompt's last hidden state (N, hidden); the layers end in a `LastLayer`."""
+    states: torch.Tensor = backbone(
+        input_ids=pack.ids[None],
+        position_ids=pack.positions[None],
+        attention_mask={"full_attention": None},
+        use_cache=False,
+        segments=pack.segments,
+        last_segments=pack.last_segments,
+        last_rows=pack.last_rows,
+    ).last_hidden_state[0]
+    return states
 
 
 class LastLayer(torch.nn.Module):

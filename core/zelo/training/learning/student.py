@@ -17,7 +17,7 @@ from zelo.local.checkpoint import Checkpoint
 from zelo.local.device import choose_device
 from zelo.local.head import read_score_row
 from zelo.local.instances import model_folder
-from zelo.local.model import LastLayer, load_backbone
+from zelo.local.model import LastLayer, last_states, load_backbone
 from zelo.local.options import InstanceKey
 from zelo.local.packing import Pack
 from zelo.local.prompt import PromptEncoder
@@ -67,15 +67,7 @@ class Student(torch.nn.Module):
 
     def forward(self, pack: Pack) -> Tensor:
         """Return the raw logit of each prompt (N,), float32."""
-        hidden = self.backbone(
-            input_ids=pack.ids[None],
-            position_ids=pack.positions[None],
-            attention_mask={"full_attention": None},
-            use_cache=False,
-            segments=pack.segments,
-            last_segments=pack.last_segments,
-            last_rows=pack.last_rows,
-        ).last_hidden_state[0]  # (N, hidden)
+        hidden = last_states(self.backbone, pack)
         row = self.row
         if row is None:
             row = self.backbone.embed_tokens.weight[self.encoder.positive_id]
