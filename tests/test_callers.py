@@ -145,6 +145,7 @@ def test_failed_progress_stops_the_work(reranker):
 def test_close_frees_the_weights_with_the_last_user(tiny_model):
     """The memory goes when the last reranker that uses the model is closed."""
     options = {"device": "cpu", "max_batch_tokens": 99}
+    before = set(threading.enumerate())
     first, second = Reranker(tiny_model, **options), Reranker(tiny_model, **options)
     first.warmup()
     second.warmup()
@@ -157,7 +158,10 @@ def test_close_frees_the_weights_with_the_last_user(tiny_model):
     second.close()
     gc.collect()
     assert weights() is None
-    assert not [t for t in threading.enumerate() if t.name.startswith("zelo") and not t.daemon]
+    started = [t for t in threading.enumerate() if t not in before and t.name.startswith("zelo")]
+    for thread in started:
+        thread.join(timeout=30)  # closing does not wait for a thread that is on its way out
+        assert not thread.is_alive(), thread.name
 
 
 def test_forgotten_reranker_frees_its_model(tiny_model):
