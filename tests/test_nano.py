@@ -28,9 +28,11 @@ from zelo.families import FAMILIES
 from zelo.local.prompt import PromptEncoder
 from zelo.local.saving import save_reranker
 from zelo.training.nano.circuit import Dim, TokenFacts, build, nano_config
+from zelo.training.nano.codes import CODE_DIMS, form_codes
+from zelo.training.nano.rarity import token_weights
 from zelo.training.nano.recipe import SOURCES, configuration
 from zelo.training.nano.untrained import save_untrained
-from zelo.training.nano.vocabulary import normal_forms, train_tokenizer, word_weights
+from zelo.training.nano.vocabulary import normal_forms, train_tokenizer
 from zelo.training.pipeline import read_config
 
 WORDS = (
@@ -65,7 +67,7 @@ def small() -> tuple[Tokenizer, PromptEncoder, TokenFacts]:
     ids = tokenizer.get_vocab()
     facts = TokenFacts(
         forms=forms,
-        idf=word_weights(tokenizer, forms, [texts]),
+        idf=token_weights(tokenizer, forms, [texts]),
         start_id=ids["<|im_start|>"],
         end_id=ids["<|im_end|>"],
         yes_id=encoder.positive_id,
@@ -129,11 +131,60 @@ def test_circuit_attends_to_equal_query_tokens() -> None:
     assert hidden[last, Dim.SEGMENT] == pytest.approx(1, abs=0.05)
 
 
-def test_circuit_counts_a_repeat_less() -> None:
-    """The second occurrence of a matched word gains less than the first."""
-    tokens, hidden, _ = hidden_and_attention("cold river", "grey river hill river")
-    first, second = [i for i, text in enumerate(tokens) if text == "river"][-2:]
-    assert 0 < hidden[second, Dim.GAIN] < 0.6 * hidden[first, Dim.GAIN]
+def test_circuit_counts_each_repeat_less_and_none_against() -> None:
+    """A matched word gains less by its second occurrence, little by later ones, loses by none."""
+    tokens, hidden, _ = hidden_and_attention("cold river", "grey" + " river hill" * 12)
+    found = [i for i, text in enumerate(tokens) if text == "river"][1:]
+    gains = hidden[found, Dim.GAIN]
+    assert 0.1 * gains[0] < gains[1] < 0.4 * gains[0]
+    assert gains[2] < 0.5 * gains[1]
+    assert gains[2:].min() > 0
+    assert gains[5:].max() < 0.1 * gains[0]
+
+
+def test_nothing_leaks_to_words_the_query_does_not_have() -> None:
+    """Of a long document without a word of the query next to nothing is gained."""
+    document = " ".join(sentences(12, seed=4))
+    _, matched, _ = hidden_and_attention("river stone", "river")
+    _, other, _ = hidden_and_attention("giraffe", document)
+    assert other[:, Dim.GAIN].sum().abs() < 0.02 * matched[:, Dim.GAIN].sum()
+
+
+def test_a_word_in_pieces_weighs_little_more_than_a_whole_one() -> None:
+    """A rare word split in pieces counts as its root of so many, not as so many rare words."""
+    tokenizer, _, _ = small()
+    texts = [*sentences(400, seed=0), "the zyxwvut of a and to in", "a quokka"]
+    forms = normal_forms(tokenizer)
+    weights = token_weights(tokenizer, forms, [texts])
+    pieces = tokenizer.encode("zyxwvut").ids
+    assert len(pieces) > 3
+    assert 0 < weights[pieces].sum() < 1.01 * len(pieces) ** 0.5
+    (river,) = tokenizer.encode("river").ids
+    assert weights[pieces].sum() > weights[river]
+
+
+def test_a_word_is_rare_where_few_texts_of_the_average_set_have_it() -> None:
+    """Sets count alike, large or small, and inflections as one word; stop words weigh nothing."""
+    tokenizer, _, _ = small()
+    forms = normal_forms(tokenizer)
+    large = ["stone"] * 90 + ["hill"] * 10
+    (stone,), (hill,), (the,) = (tokenizer.encode(word).ids for word in ("stone", "hill", "the"))
+    alone = token_weights(tokenizer, forms, [large])
+    assert alone[stone] < alone[hill]
+    both = token_weights(tokenizer, forms, [large, ["the hills"]])
+    assert both[hill] < both[stone]
+    assert both[the] == 0
+
+
+def test_no_two_words_have_codes_much_alike() -> None:
+    """Equal forms share a code of full norm; of any other two the cosine is at most a half."""
+    forms = [*(f"word{i}" for i in range(1500)), "word7", "", ""]
+    codes = form_codes(forms, torch.Generator().manual_seed(3))
+    assert torch.equal(codes[7], codes[1500])
+    cosines = codes @ codes.T / CODE_DIMS
+    assert cosines.diag() == pytest.approx(torch.ones(len(forms)))
+    cosines[7, 1500] = cosines[1500, 7] = 0.0
+    assert cosines.fill_diagonal_(0.0).max() <= 0.5 + 1e-5
 
 
 @cache

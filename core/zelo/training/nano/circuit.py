@@ -23,7 +23,8 @@ import torch
 from torch import Tensor
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
-CODE_DIMS = 30
+from zelo.training.nano.codes import CODE_DIMS, form_codes
+
 LAYERS = 3
 HEADS = 4
 HEAD_DIM = 64
@@ -33,24 +34,28 @@ LENGTH_PRIOR = 1000.0  # tokens; see `_set_last_layer`
 # query could match is as likely relevant as not; most candidates have logits from -25 to 0.
 SHARE_SHIFT, LOGIT_SHIFT = -0.4, -0.05
 MASS_WEIGHT, LOGIT_GAIN = 16.0, 70.0
+# Of the novelty that is squared, see `_multiply`: 1.5 at a word's first occurrence.
+NOVELTY, NOVELTY_SHIFT = 1.333, 0.3
+WORD_GATE = 8.0
+WORD_WEIGHT, PAIR_WEIGHT = 0.3, 0.24  # of a match in the sum; see `_set_last_layer`
 
 
 class Dim:
     """Where each fact lives in the residual stream; the rest is free."""
 
-    CODE = slice(0, 30)  # unit-variance code of the token's normal form
-    PREVIOUS = slice(30, 60)  # rotated code of the token before (layer 1)
-    BIAS, IDF, START, END = 60, 61, 62, 63
-    SEGMENT = 64  # +1 in the document, -1 in the query (layer 1)
-    HEADER = 65  # the token before is <|im_start|>: "system", "user" (layer 1)
-    MATCH, PAIR = 66, 67  # idf of the matched query token (layer 2)
-    HIT, PAIR_HIT = 68, 69  # share of the attention that found a word (layer 2)
-    FIRST = 70  # 1 where the word is new in this document, falling with each repeat (layer 2)
-    GAIN, PAIR_GAIN = 71, 72  # match times novelty (layer 2's MLP)
-    WORD = 73  # 1 for tokens with an idf
-    MASS = 74  # idf of all query tokens (last layer, last token)
-    SCORE = 75  # what the "Yes" row reads
-    FREE = slice(76, 192)
+    CODE = slice(0, 42)  # unit-variance code of the token's normal form
+    PREVIOUS = slice(42, 84)  # rotated code of the token before (layer 1)
+    BIAS, IDF, START, END = 84, 85, 86, 87
+    WORD = 88  # 1 for tokens with an idf
+    SEGMENT = 89  # +1 in the document, -1 in the query (layer 1)
+    HEADER = 90  # the token before is <|im_start|>: "system", "user" (layer 1)
+    MATCH, PAIR = 91, 92  # idf of the matched query token (layer 2)
+    HIT, PAIR_HIT = 93, 94  # share of the attention that found a word (layer 2)
+    FIRST = 95  # 1.35 where the word is new in this document, falling with each repeat (layer 2)
+    GAIN, PAIR_GAIN = 96, 97  # match times novelty squared (layer 2's MLP)
+    MASS = 98  # idf of all query tokens (last layer, last token)
+    SCORE = 99  # what the "Yes" row reads
+    FREE = slice(100, 192)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -77,7 +82,7 @@ def nano_config(vocabulary: int, *, eos_id: int, pad_id: int) -> Qwen3Config:
         num_key_value_heads=HEADS,
         head_dim=HEAD_DIM,
         max_position_embeddings=8192,
-        rope_parameters={"rope_type": "default", "rope_theta": 1_000_000.0},
+        rope_parameters={"rope_type": "default", "rope_theta": ROPE_THETA},
         tie_word_embeddings=True,
         rms_norm_eps=1e-6,
         bos_token_id=None,
@@ -86,10 +91,12 @@ def nano_config(vocabulary: int, *, eos_id: int, pad_id: int) -> Qwen3Config:
     )
 
 
-# Of a head's 32 rotary pairs (i, i + 32), those from 16 on turn by less than 1/1000 per token, so
+# Of a head's 32 rotary pairs (i, i + 32), those from 10 on turn by less than 1/1000 per token, so
 # they compare content whatever the distance; the first four turn fast and tell neighbours apart.
-_SLOW = [*range(16, 32), *range(48, 64)]
-_CONTENT = torch.tensor([d for d in _SLOW if d not in (31, 63)])  # 30 dims for a code
+# With Qwen's base of 1,000,000 only 30 dimensions were slow, and codes of 30 collide more.
+ROPE_THETA = 1e10
+_SLOW = [*range(10, 32), *range(42, 64)]
+_CONTENT = torch.tensor([d for d in _SLOW if d not in (31, 63)])  # 42 dims for a code
 _SINK, _SIDE = 31, 63  # the slowest pair: "attend to nothing", and which segment to look in
 _FAST = (0, 1, 2, 3)
 
@@ -109,21 +116,6 @@ def build(config: Qwen3Config, facts: TokenFacts, *, seed: int) -> Qwen3ForCausa
         norm.fill_(0.0)
         norm[Dim.SCORE] = LOGIT_GAIN  # nothing else is read
     return model
-
-
-def form_codes(forms: list[str], generator: torch.Generator) -> Tensor:
-    """[vocabulary, 30]: one random code of norm sqrt(30) per normal form.
-
-    Tokens without a form (punctuation) get one each: with a code of 0 they would be, after the
-    normalisation of keys, perfect partners in every word pair.
-    """
-    names = [form or f"#{token_id}" for token_id, form in enumerate(forms)]
-    distinct = sorted(set(names))
-    codes = torch.randn(len(distinct), CODE_DIMS, generator=generator)
-    codes = codes * (math.sqrt(CODE_DIMS) / codes.norm(dim=1, keepdim=True))
-    place = {name: row for row, name in enumerate(distinct)}
-    rows: Tensor = codes[[place[name] for name in names]]
-    return rows
 
 
 def _set_embeddings(model: Qwen3ForCausalLM, facts: TokenFacts, generator: torch.Generator) -> None:
@@ -209,7 +201,7 @@ def _set_first_layer(layer: _Layer) -> None:
     # Head 1: the token before me. A query turned back by a step in each fast pair peaks there.
     query, key, value = layer.clear(1)
     for pair in _FAST:
-        angle = 1_000_000.0 ** (-pair / (HEAD_DIM // 2))
+        angle = ROPE_THETA ** (-pair / (HEAD_DIM // 2))
         query[pair, Dim.BIAS] = math.cos(angle)
         query[pair + 32, Dim.BIAS] = -math.sin(angle)
         key[pair, Dim.BIAS] = 1.0
@@ -223,48 +215,61 @@ def _set_first_layer(layer: _Layer) -> None:
 
 
 def _set_second_layer(layer: _Layer) -> None:
-    layer.sharpness(_SLOW, 40.0)
+    layer.sharpness(_SLOW, 60.0)
     word, pair = [Dim.CODE], [Dim.CODE, Dim.PREVIOUS]
-    _match_head(layer, 0, word, side=-1.0, sink=5.0)
+    _match_head(layer, 0, word, side=-1.0, sink=0.91)
     layer.write(0, 0, Dim.MATCH, 1.0)
     layer.write(0, 1, Dim.HIT, 1.0)
-    # Half of a pair has cosine 0.5 plus chance: the sink must take it up to about 0.85. With 5.0
+    # Half of a pair has cosine 0.5 plus chance: the sink must take it up to about 0.85. With 0.91
     # half pairs outweighed whole words (tatqa development set 0.43 instead of 0.53, untrained).
-    _match_head(layer, 1, pair, side=-1.0, sink=5.6)
+    _match_head(layer, 1, pair, side=-1.0, sink=1.02)
     layer.write(1, 0, Dim.PAIR, 1.0)
     layer.write(1, 1, Dim.PAIR_HIT, 1.0)
-    # The sink's share is 0.15 at the first occurrence. The like for pairs is of no use: how long
-    # the sum of two codes is, is chance, and with it how much the sink gets.
-    _match_head(layer, 2, word, side=1.0, sink=5.5)
-    layer.write(2, 2, Dim.FIRST, 7.0)
+    # The sink's share is 0.11 at the first occurrence, 0.06 at the second. The like for pairs is of
+    # no use: how long the sum of two codes is, is chance, and with it how much the sink gets.
+    _match_head(layer, 2, word, side=1.0, sink=1.0)
+    layer.write(2, 2, Dim.FIRST, 12.6)
 
-    # MLP: a SwiGLU unit is a product: match times (novelty, being in the document, a sure hit).
-    # Without the hit the hundredths that leak to a long document's other tokens add up to more
-    # than its matches.
+    _multiply(layer, 0, Dim.MATCH, (Dim.HIT, 6.0), Dim.GAIN)
+    _multiply(layer, 2, Dim.PAIR, (Dim.PAIR_HIT, 6.0), Dim.PAIR_GAIN)
+
+
+def _multiply(layer: _Layer, unit: int, match: int, sure: tuple[int, float], target: int) -> None:
+    """Two units of the MLP: `target` becomes match times novelty squared, in the document.
+
+    A SwiGLU unit is silu(gate) * up, and silu(x) + silu(-x) = x tanh(x / 2): nearly a square, and
+    never negative. Novelty falls as 1 / occurrences, so that its square gives a word's occurrences
+    the worth 1, .23, .07, .02, ... With one unit the fifth and every later one took away 0.08, and
+    a long document on the query's very subject sank.
+
+    Both gates are shut in the query, at stop words and where the match is not sure: else what leaks
+    to all other tokens of a long document adds up to more than its matches.
+    """
     gate, up = layer.layer.mlp.gate_proj.weight, layer.layer.mlp.up_proj.weight
     down = layer.layer.mlp.down_proj.weight
-    products = (
-        (Dim.MATCH, Dim.HIT, Dim.GAIN),
-        (Dim.PAIR, Dim.PAIR_HIT, Dim.PAIR_GAIN),
-    )
-    for unit, (match, hit, target) in enumerate(products):
-        gate[unit] = 0.0
-        up[unit] = 0.0
-        down[:, unit] = 0.0
-        gate[unit, Dim.FIRST] = 4.0
-        gate[unit, hit] = 8.0
-        gate[unit, Dim.BIAS] = -14.6  # -1.2 for a hit in the document, -9.2 for none
-        gate[unit, Dim.SEGMENT] = 20.0  # 40 less in the query
-        up[unit, match] = 1.0
-        down[target, unit] = 0.4
+    hit, weight = sure
+    segment = 16.0
+    opened = weight + 0.991 * segment + WORD_GATE  # at a match, as measured
+    for row, sign in ((unit, 1.0), (unit + 1, -1.0)):
+        gate[row] = 0.0
+        gate[row, Dim.FIRST] = sign * NOVELTY
+        gate[row, hit] = weight
+        gate[row, Dim.SEGMENT] = segment
+        gate[row, Dim.WORD] = WORD_GATE
+        gate[row, Dim.BIAS] = (-sign * NOVELTY_SHIFT - opened) / 2.0
+        up[row] = 0.0
+        up[row, match] = 1.0
+        down[:, row] = 0.0
+        down[target, row] = 1.5
 
 
 def _match_head(layer: _Layer, head: int, codes: list[slice], *, side: float, sink: float) -> None:
     """Attend to tokens of equal code in the query (side -1) or document (1), else to the sink.
 
-    Logits at most 40: an equal token is about 7 above the sink at sink 5, one of cosine 0.5
-    about 5 below, an equal token of the wrong side 7 below. At 24 chance cosines of 0.5 leaked
-    enough to cost 0.1 nDCG@10 on tatqa, whose questions are long.
+    `sink` is in norms of a code. Logits at most 60: an equal token is about 7 above the sink at
+    0.91, one of cosine 0.5 about 8 below, an equal token of the wrong side 12 below. With 24 and
+    codes as alike as chance makes them, what leaked cost 0.1 nDCG@10 on tatqa, whose questions are
+    long.
     """
     query, key, value = layer.clear(head)
     for block in codes:
@@ -272,11 +277,12 @@ def _match_head(layer: _Layer, head: int, codes: list[slice], *, side: float, si
         for place, dim in enumerate(_CONTENT.tolist()):
             query[dim, block.start + place] = scale
             key[dim, block.start + place] = scale
-    query[_SINK, Dim.BIAS] = sink / 2
-    query[_SIDE, Dim.BIAS] = 3.0 / 2
+    norm = math.sqrt(CODE_DIMS)
+    query[_SINK, Dim.BIAS] = sink * norm / 2
+    query[_SIDE, Dim.BIAS] = 0.55 * norm / 2
     key[_SINK, Dim.START] = 5.0
-    key[_SIDE, Dim.SEGMENT] = 3.0 * side
-    key[_SIDE, Dim.HEADER] = -6.0
+    key[_SIDE, Dim.SEGMENT] = 0.55 * norm * side
+    key[_SIDE, Dim.HEADER] = -1.1 * norm
     value[0, Dim.IDF] = 1.0
     value[1, Dim.WORD] = 1.0
     value[2, Dim.START] = 0.25
@@ -287,7 +293,7 @@ def _set_last_layer(layer: _Layer) -> None:
     # much as LENGTH_PRIOR tokens: sum / (tokens + prior), a sum with a mild penalty for length. An
     # attention that favours matched tokens is worse: repeats, of no value, then dilute the others.
     layer.sharpness(_SLOW, math.log(LENGTH_PRIOR / 3))
-    sums = ((0, Dim.GAIN, 0.3), (1, Dim.PAIR_GAIN, 0.3))
+    sums = ((0, Dim.GAIN, WORD_WEIGHT), (1, Dim.PAIR_GAIN, PAIR_WEIGHT))
     for head, source, weight in sums:
         query, key, value = layer.clear(head)
         query[_SIDE, Dim.BIAS] = 1.0

@@ -56,7 +56,8 @@ curve = "quantiles"          # by grades nearly all targets are 0 or 1, and say 
 
 [pointwise]
 epochs = 1
-learning_rate = 3e-4
+learning_rate = 1e-4         # at 3e-4 cosqa's development set fell from 0.30 to 0.24
+precision = "float32"
 tokens_per_step = 8192
 embedding_rate = 0           # trained, words of the training sets won and all others lost
 keep_zeros = true            # the circuit stays one: see zelo/training/nano/circuit.py
@@ -65,7 +66,6 @@ documents_per_query = 8
 
 [evaluate]
 depth = 100
-systems = ["bm25"]
 """
 
 

@@ -11,7 +11,8 @@ from zelo.families import FAMILIES
 from zelo.local.prompt import PromptEncoder
 from zelo.local.saving import save_reranker
 from zelo.training.nano.circuit import TokenFacts, build, nano_config
-from zelo.training.nano.vocabulary import normal_forms, train_tokenizer, word_weights
+from zelo.training.nano.rarity import token_weights
+from zelo.training.nano.vocabulary import normal_forms, train_tokenizer
 
 __all__ = ["save_untrained"]
 
@@ -42,7 +43,7 @@ def save_untrained(
     ids = tokenizer.get_vocab()
     facts = TokenFacts(
         forms=forms,
-        idf=word_weights(tokenizer, forms, ([t[:COUNTED] for t in _all(one)] for one in sets)),
+        idf=token_weights(tokenizer, forms, ([t[:COUNTED] for t in _all(one)] for one in sets)),
         start_id=ids["<|im_start|>"],
         end_id=ids["<|im_end|>"],
         yes_id=encoder.positive_id,
