@@ -72,13 +72,6 @@ def test_a_query_without_a_known_word_finds_nothing(query: str) -> None:
     assert BM25(["river stone", "fox"]).search(query) == []
 
 
-def test_many_queries_are_answered_like_each_alone() -> None:
-    """Queries do not influence each other, whatever one of them lacks."""
-    index = BM25(["river stone", "fox river", "zinc"])
-    queries = ["river", "", "stone fox", "unheard zinc"]
-    assert index.search_many(queries, 2) == [index.search(query, 2) for query in queries]
-
-
 def test_documents_without_words_are_never_found() -> None:
     """Empty texts can be indexed, so that indexes stay those of the caller's list."""
     assert [c.index for c in BM25(["", "river", "..."]).search("river")] == [1]

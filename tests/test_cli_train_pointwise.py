@@ -1,15 +1,19 @@
 """`zelo train pointwise`: options reach the training, figures reach the reader."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 from learning_kit import queries
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from zelo import Reranker
 from zelo.cli import app
 from zelo.cli.train import train_commands
+from zelo.training.learning import Learning
 
 
 @pytest.fixture
@@ -95,6 +99,18 @@ def test_a_choice_that_there_is_not_is_named_in_plain_words(arguments: list[str]
     assert "'--precision': 'fp32' is not one of" in said
 
 
+@pytest.mark.parametrize("name", ["distill", "pointwise"])
+def test_options_are_those_of_learning(name: str) -> None:
+    """With its defaults, in every command that trains; two of its settings are for Python alone."""
+    commands: Any = get_command(train_commands)
+    options = {one.name: one.default for one in commands.commands[name].params}
+    learning = asdict(Learning())
+    for of_python in ("clip_norm", "evaluate_every"):
+        assert of_python not in options
+        del learning[of_python]
+    assert options | learning == options
+
+
 def test_the_command_for_everything_stands_first() -> None:
     """The stages follow in their order."""
     commands = [one.callback.__name__ for one in train_commands.registered_commands if one.callback]
@@ -105,5 +121,5 @@ def test_help_shows_panels_and_examples() -> None:
     """Options stand under headings, and the examples are there."""
     done = CliRunner().invoke(app, ["train", "pointwise", "--help"])
     assert done.exit_code == 0
-    for text in ("Training", "Memory", "Result", "--documents-per-query", "accelerate launch"):
+    for text in ("Training", "Memory", "Result", "--documents-per-query", "torchrun"):
         assert text in done.stdout

@@ -133,3 +133,12 @@ def test_a_pairwise_model_is_no_start(run: Distil) -> None:
     assert run("--held-out", 0).exit_code == 0
     with pytest.raises(UnsupportedModelError, match="pairwise model"):
         run("-m", "out", "--out", "other", catch_exceptions=False)
+
+
+def test_one_process_speaks_for_all(run: Distil, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of several cards' processes the first tells the figures, the others are silent."""
+    monkeypatch.setenv("RANK", "1")
+    done = run()
+    assert done.exit_code == 0, done.output
+    assert done.output == ""
+    assert Path("out/config.json").exists()

@@ -150,6 +150,7 @@ def test_another_journal_may_be_named(run: Judge) -> None:
         (["-j", "oracle", "--price", "oracle"], "write NAME=PRICE"),
         (["-j", "oracle", "--price", "oracle=much"], "is not a price"),
         (["-j", "bm25", "--scale", "2"], "write NAME=SCALE"),
+        (["-j", "bm25", "--scale", "bm25=2", "--scale", "bm25=3"], "two of them are of one name"),
         (["-j", "chat:any@http://127.0.0.1:1", "--key", "sk-secret"], "--key: write NAME=VARIABLE"),
         (["-j", "bm25", "--key", "bm25=KEY"], "no judge that is on a server"),
         (["-j", "bm25", "--scale", "bm25=wide"], "is no number"),

@@ -106,6 +106,20 @@ def test_a_server_that_fails_now_and_then_loses_no_vote(tmp_path: Path, openai: 
     assert len(openai.asked) == 30 + 8
 
 
+def test_a_failing_judge_does_not_fill_the_log(
+    tmp_path: Path, openai: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A line for each kind of failure, and their number when the judge is through."""
+    openai.chat = comparing
+    openai.fail(429, times=3, **{"retry-after": "0"})
+    openai.fail(503, times=2, **{"retry-after": "0"})
+    judged(files_in(tmp_path), [ChatJudge(Chat("any", openai.url), concurrency=1)])
+    told = [one.getMessage() for one in caplog.records if one.name == "zelo"]
+    assert [message.partition(": ")[0] for message in told[:2]] == ["tried again in 0.0 s"] * 2
+    kinds = "answered 429: 2, answered 503: 1"
+    assert told[2:] == [f"{openai.url}/v1: further retries: 3 ({kinds})"]
+
+
 def test_a_server_that_never_answers_in_time_is_an_error(tmp_path: Path, openai: Any) -> None:
     """No vote stands for it; when the server is back, the rest is asked."""
     openai.chat = comparing

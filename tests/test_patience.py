@@ -11,10 +11,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zelo import InputError, ModelFailedError, NonFiniteScoreError, Reranker, ScoringTimeoutError
+from zelo import (
+    InputError,
+    ModelFailedError,
+    NonFiniteScoreError,
+    RemoteError,
+    Reranker,
+    ScoringTimeoutError,
+)
 from zelo import patience as module
 from zelo.local.model import ScoringModel
-from zelo.patience import LONGEST_PAUSE_S, Patience
+from zelo.patience import LONGEST_PAUSE_S, TOLD_AGAIN_S, Patience, Retries
 
 QUERY, DOCUMENTS = "the river", ["water", "stone bridges", "the sea in spring"]
 WAYS = ["waiting", "awaiting"]
@@ -148,6 +155,45 @@ def test_a_retry_is_logged(clock, caplog):
     run("waiting", Patience(), attempt)
     assert [record.name for record in caplog.records] == ["zelo"]
     assert re.search(r"tried again in \d\.\d s: memory ran out", caplog.text)
+
+
+def refusal(status):
+    """What a server answers that has too much to do."""
+    return RemoteError(f"http://gpu answered {status}", status=status, transient=True)
+
+
+def test_retries_of_a_kind_are_logged_once_and_counted(clock, caplog):
+    """For each server: a run of hours against a limit must not bury what else there is to read."""
+    one, other = Retries("http://gpu", reserve=99), Retries("http://cpu", reserve=99)
+    for error in (refusal(429), refusal(503), refusal(429), RemoteError("gone", transient=True)):
+        attempt, _ = failing(2, error)
+        Patience(max_retries=2).call(attempt, retries=one)
+    attempt, _ = failing(1, refusal(429))
+    Patience().call(attempt, retries=other)
+    told = [re.sub(r"\d\.\d s", "1 s", message) for message in caplog.messages]
+    assert told == [
+        "tried again in 1 s: http://gpu answered 429",
+        "tried again in 1 s: http://gpu answered 503",
+        "tried again in 1 s: gone",
+        "tried again in 1 s: http://gpu answered 429",
+    ]
+    caplog.clear()
+    for _ in range(2):
+        one.sum_up()
+        other.sum_up()
+    kinds = "answered 429: 3, answered 503: 1, no whole answer: 1"
+    assert caplog.messages == [f"http://gpu: further retries: 5 ({kinds})"]
+
+
+def test_retries_that_go_on_are_logged_again_and_again(clock, caplog):
+    """A program that runs for months tells of a server that fails then, too."""
+    retries = Retries("http://gpu", reserve=99)
+    for _ in range(4):
+        for _ in range(3):
+            retries.tell(refusal(503), 0.5)
+        clock.now += TOLD_AGAIN_S
+    again = "tried again in 0.5 s; so were 2 others since the last such line: http://gpu"
+    assert [message.startswith(again) for message in caplog.messages] == [False, True, True, True]
 
 
 def score(way, reranker, documents=DOCUMENTS):

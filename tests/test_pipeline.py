@@ -134,7 +134,7 @@ def test_the_report_is_for_people_too(whole: Whole) -> None:
 def test_a_second_run_does_nothing(whole: Whole) -> None:
     """Every stage is done, and the report stays what it was."""
     before = (whole.work / "report.json").read_bytes()
-    assert all(one.done for one in plan(read_config(whole.path)))
+    assert all(one.done for one in plan(read_config(whole.path)).stages)
     result = CliRunner().invoke(train_commands, ["run", str(whole.path), "--json"])
     assert result.exit_code == 0
     assert result.stderr.count(": done before") == len(stages_of(whole.report))

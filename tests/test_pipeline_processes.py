@@ -1,7 +1,9 @@
 """Training stages of a run in several processes: what one process does, and errors passed on."""
 
 import json
+import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -42,6 +44,55 @@ def test_two_processes_train_what_one_does(tmp_path: Path) -> None:
     assert two["after"] != two["before"]
     assert (tmp_path / "2" / "work" / "model" / "model.safetensors").exists()
     assert not list((tmp_path / "2" / "work").glob("*.log"))
+
+
+ENDLESS = """
+import pathlib, runpy, sys, time
+from zelo.training.pipeline import chain
+
+class Stage:
+    name = "pointwise"
+
+    def run(self, tell):
+        with open(pathlib.Path(__file__).with_name("alive"), "w") as alive:
+            print("begun", file=alive, flush=True)
+            time.sleep(120)
+
+class Chain:
+    def __init__(self, config):
+        self.stages, self.folder = [Stage()], pathlib.Path(config.out)
+
+chain.Chain = Chain
+runpy.run_module("zelo.training.pipeline.worker", run_name="__main__")
+"""
+TORCHRUN = """#!{python}
+import os, sys
+options = sys.argv[1:-3]  # behind them stand -m, the worker and its job
+os.execv({python!r}, [{python!r}, *options, {worker!r}, sys.argv[-1]])
+"""
+LAUNCHING = """
+import json, sys
+from zelo.training.pipeline.launching import launch
+sys.executable = sys.argv[1]
+launch(json.loads(sys.argv[2]), "pointwise", 2, lambda what: lambda done, total: None)
+"""
+
+
+@pytest.mark.timeout(100)
+def test_a_killed_run_takes_its_processes_along(tmp_path: Path) -> None:
+    """Even where they have nothing to tell it; they would else train on, and hold the folder."""
+    settings = json.dumps(read_config(prepare(tmp_path)).plain())
+    (tmp_path / "work").mkdir()
+    worker, program, alive = (tmp_path / name for name in ("endless.py", "torchrun", "alive"))
+    worker.write_text(ENDLESS)
+    program.write_text(TORCHRUN.format(python=sys.executable, worker=str(worker)))
+    program.chmod(0o755)
+    os.mkfifo(alive)  # ends for its reader when all who write to it have gone
+    with subprocess.Popen([sys.executable, "-c", LAUNCHING, program, settings]) as launching:
+        with alive.open() as said:
+            assert [said.readline(), said.readline()] == ["begun\n"] * 2
+            launching.kill()
+            assert said.read() == ""
 
 
 def test_no_word_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

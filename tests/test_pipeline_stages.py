@@ -164,20 +164,20 @@ def test_a_plan_is_no_work(folder: Path) -> None:
     before = plan(read_config(folder / "run.toml"))
     assert not (folder / "work").exists()
     refined = ("refine", "judge-refined", "merge", "fit-refined", "calibrate-refined")
-    assert [one.stage for one in before] == [
+    assert [one.stage for one in before.stages] == [
         *(*EVERY, "pointwise", *refined, "pointwise-refined", "evaluate"),
     ]
-    most = {one.stage: one.amount for one in before}
+    most = {one.stage: one.amount for one in before.stages}
     ran(folder)
     after = plan(read_config(folder / "run.toml"))
-    assert [one.stage for one in after if one.done] == EVERY
-    for one in after:
+    assert [one.stage for one in after.stages if one.done] == EVERY
+    for one in after.stages:
         assert all(count <= most[one.stage][what] for what, count in one.amount.items())
-    found = {one.stage: one.amount for one in after}
+    found = {one.stage: one.amount for one in after.stages}
     assert found["judge"]["votes"] == 2 * found["pairs"]["pairs"] > 0
     changed = folder / "run.toml"
     changed.write_text(f"{CHEAP}\n[judge]\nnoise = 0.4")
-    assert [one.stage for one in plan(read_config(changed)) if one.done] == EVERY[:2]
+    assert [one.stage for one in plan(read_config(changed)).stages if one.done] == EVERY[:2]
 
 
 def test_the_command_shows_the_plan(folder: Path) -> None:
@@ -310,7 +310,7 @@ def test_a_test_split_is_not_trained_on(folder: Path) -> None:
     text = CHEAP.replace(", queries = 8", "").replace('collections = ["small"]', "")
     path = folder / "run.toml"
     path.write_text(text)
-    assert plan(read_config(path))[-1].stage == "evaluate"
+    assert plan(read_config(path)).stages[-1].stage == "evaluate"
     ran(folder, text, until="candidates")
     records = list(read_records(folder / "work" / "candidates.jsonl", Candidates))
     trained = {one.query.id.removeprefix("asked/") for one in records}
@@ -329,16 +329,41 @@ def test_a_test_split_is_not_trained_on(folder: Path) -> None:
         plan(read_config(path))
 
 
-def test_queries_of_no_split_are_counted(folder: Path) -> None:
-    """Where a split is trained on, and was not named, the report tells how many were left out."""
+def test_queries_of_no_split_are_trained_on_on_demand(folder: Path) -> None:
+    """Else they are left out; and where the split was not named, the report tells how many."""
     table = folder / "asked" / "qrels" / "train.tsv"
     lines = table.read_text().splitlines(keepends=True)
-    gone = lines[1].split("\t")[0]
-    table.write_text("".join(line for line in lines if line.split("\t")[0] != gone))
-    for named, words in (("", True), (', split = "train"', False)):
-        ran(folder, CHEAP.replace(", queries = 8", named), until="candidates")
-        told = "asked: 1 queries were left out" in (folder / "work" / "report.md").read_text()
-        assert told == words
+    owners = [line.split("\t")[0] for line in lines]
+    free, held = list(dict.fromkeys(owners))[2:4]
+    for split, unwanted in (("train", {free, held}), ("dev", {*owners[1:]} - {held})):
+        rows = [line for line, of in zip(lines, owners, strict=True) if of not in unwanted]
+        table.with_stem(split).write_text("".join(rows))
+    for said, told, trained in (
+        ("", True, False),
+        (', split = "train"', False, False),
+        (", unjudged = true", False, True),
+        (', split = "train", unjudged = true', False, True),
+    ):
+        text = CHEAP.replace(", queries = 8", said)
+        shutil.rmtree(folder / "work", ignore_errors=True)
+        (folder / "run.toml").write_text(text)
+        before = plan(read_config(folder / "run.toml")).stages[0]
+        assert before.amount.get("queries of no split left out") == (1 if told else None)
+        ran(folder, text, until="candidates")
+        report = (folder / "work" / "report.md").read_text()
+        assert ("asked: 1 queries were left out" in report) == told
+        assert ("unjudged = true" in report.replace("\\", "")) == told
+        records = read_records(folder / "work" / "candidates.jsonl", Candidates)
+        found = {one.query.id: one for one in records}
+        assert (f"asked/{free}" in found) == trained
+        assert f"asked/{held}" not in found
+        if trained:
+            assert {one.score for one in found[f"asked/{free}"].documents} == {None}
+    with table.with_stem("dev").open("a") as file:  # now it is held out, which must be seen
+        file.writelines(line for line, of in zip(lines, owners, strict=True) if of == free)
+    assert ran(folder, text, until="candidates") == ["candidates"]
+    records = read_records(folder / "work" / "candidates.jsonl", Candidates)
+    assert f"asked/{free}" not in {one.query.id for one in records}
 
 
 def test_collections_give_queries_by_weight(folder: Path) -> None:

@@ -263,3 +263,12 @@ def test_a_retry_is_logged_without_texts(running, pauses, caplog):
     (message,) = [r.getMessage() for r in caplog.records if r.name == "zelo"]
     assert "/v1/rerank answered 503" in message
     assert "water" not in message
+
+
+def test_further_retries_are_counted_when_it_is_closed(running, pauses, caplog):
+    """The first of a kind has its line, and the others one in the end."""
+    server = failing(running, 503, times=2)
+    with client(server) as remote:
+        score("waiting", remote)
+        assert len(caplog.messages) == 1
+    assert caplog.messages[1:] == [f"{server.url}: further retries: 1 (answered 503: 1)"]

@@ -1,12 +1,24 @@
 """Systems as people write them: `[NAME=]FIRST_STAGE[+RERANKER]`."""
 
+import asyncio
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
+from collection import COLLECTION
+from fakes import FAKES
+from fakes_serving import FakeServer
+from starlette.responses import JSONResponse
 
 from zelo import InputError
 from zelo.evaluation.rerankers import Oracle, Pointwise, RandomOrder
 from zelo.evaluation.specs import Making, make_systems, parse_spec
+from zelo.evaluation.systems import Case
+
+KEY = "sk-5ecre7"
+SCORES = {"results": [{"index": place, "relevance_score": 0.5} for place in range(2)]}
+CASE = Case("small", "q", "bees", ("a", "b"), ("bees dance", "bread rises"))
 
 
 @pytest.mark.parametrize(
@@ -94,6 +106,56 @@ def test_options_go_where_they_have_a_meaning(monkeypatch: pytest.MonkeyPatch) -
         assert pointwise.identity["instruction"] == "Prefer tables."
         assert "secret" not in str(pointwise.identity)
         pointwise.release()
+
+
+def test_each_server_has_a_key_of_its_own(
+    openai: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Named by a variable, for chat models, embedding models and rerankers, and kept nowhere."""
+    monkeypatch.setenv("ZELO_CACHE", str(tmp_path))
+    with FakeServer(FAKES["gateway"], model=None).running() as gateway:
+        gateway.script.append(lambda asked: JSONResponse(SCORES))
+        words = (f"dense+listwise:any@{openai.url}", f"hybrid+zerank-2@{gateway.url}")
+        names = (f"listwise:any@{openai.url[7:]}", f"zerank-2@{gateway.url[7:]}", "dense")
+        keys = {name: f"KEY_{place}" for place, name in enumerate(names)}
+        for name, variable in keys.items():
+            monkeypatch.setenv(variable, f"{KEY}-{name}")
+        speaks = {"dialect": "gateway", "score_scale": "probability"}
+        making = Making(embedding_model="any", embedding_url=openai.url, keys=keys, server=speaks)
+        for system in make_systems([parse_spec(word) for word in words], making):
+            system.first_stage.retrieve(COLLECTION, [*COLLECTION.queries][:1], 2)
+            assert system.reranker is not None
+            asyncio.run(system.reranker.reorder(CASE))
+            assert KEY not in json.dumps(system.reranker.identity)
+            system.reranker.release()
+        sent = {(one.path, one.headers["authorization"]) for one in [*openai.asked, *gateway.asked]}
+    paths = ("/v1/chat/completions", "/v1/rerank", "/v1/embeddings")
+    assert sent == {(path, f"Bearer {KEY}-{name}") for path, name in zip(paths, names, strict=True)}
+
+
+@pytest.mark.parametrize(
+    ("name", "variable", "told"),
+    [
+        ("zerank-2@127.0.0.1:1", "UNSET", "is not set"),
+        ("zerank-2@127.0.0.1:1", KEY, "in capitals"),
+        ("zerank-2", "UNSET", "these are: zerank-2@127.0.0.1:1"),
+        ("dense", "UNSET", "these are: zerank-2@127.0.0.1:1"),
+        ("oracle", "UNSET", "these are: zerank-2@127.0.0.1:1"),
+    ],
+)
+def test_a_key_without_sense_is_refused(name: str, variable: str, told: str) -> None:
+    """With what can have one; what was written for it is not repeated."""
+    words = ("bm25+zerank-2@http://127.0.0.1:1", "bm25+oracle", "bm25+zelo-nano")
+    with pytest.raises(InputError, match=told) as caught:
+        make_systems([parse_spec(word) for word in words], Making(keys={name: variable}))
+    assert variable not in str(caught.value)
+
+
+def test_an_embedding_model_here_has_no_key() -> None:
+    """Only one on a server has."""
+    making = Making(embedding_model="any", keys={"dense": "UNSET"})
+    with pytest.raises(InputError, match="these are: none here"):
+        make_systems([parse_spec("dense")], making)
 
 
 def test_embeddings_need_a_model() -> None:

@@ -7,32 +7,47 @@ half a second to eight with full jitter, so callers that failed together do not 
 
 import asyncio
 import logging
+import math
 import random
 import threading
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from zelo.errors import ScoringError, ScoringTimeoutError
+from zelo.errors import RemoteError, ScoringError, ScoringTimeoutError
 
-__all__ = ["Patience", "RetryBudget"]
+__all__ = ["Patience", "Retries"]
 
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 8.0
+TOLD_AGAIN_S = 600.0
 
 log = logging.getLogger("zelo")
 Answer = TypeVar("Answer")
 
 
-class RetryBudget:
-    """Bounds how much retries add to a failing server's load: about a tenth of all calls.
+class Retries:
+    """The retries of one server: how many it is asked to bear, and how they are told.
 
-    Each call earns a tenth of a retry, up to ten retries in reserve, with which it starts.
+    They are bounded to about a tenth of all calls, so that they hardly add to a failing server's
+    load: each call earns a tenth of a retry, up to ten retries in reserve, with which it starts.
+
+    The first of each kind is logged, the others are counted, and their number is logged in the end;
+    and while there are more of a kind, every ten minutes, for programs that run for months.
+
+    Args:
+        server: what the log calls it; no secret.
+        share: of a retry, that each call earns.
+        reserve: the most that is kept.
     """
 
-    def __init__(self, share: float = 0.1, reserve: float = 10.0) -> None:
+    def __init__(self, server: str, share: float = 0.1, reserve: float = 10.0) -> None:
+        self._server = server
         self._share, self._reserve, self._saved = share, reserve, reserve
+        self._told: dict[str, float] = {}
+        self._untold: Counter[str] = Counter()
         self._lock = threading.Lock()
 
     def earn(self) -> None:
@@ -41,12 +56,32 @@ class RetryBudget:
             self._saved = min(self._reserve, self._saved + self._share)
 
     def spend(self) -> bool:
-        """Whether one more retry is within the budget, which it then uses up."""
+        """Whether one more retry is within the bound, which it then uses up."""
         with self._lock:
             if self._saved < 1.0:
                 return False
             self._saved -= 1.0
             return True
+
+    def tell(self, error: ScoringError, pause: float) -> None:
+        """Log that a call is tried again, or count it, if its kind was logged lately."""
+        kind, now = _kind(error), time.monotonic()
+        with self._lock:
+            if now - self._told.get(kind, -math.inf) < TOLD_AGAIN_S:
+                self._untold[kind] += 1
+                return
+            self._told[kind] = now
+            more = self._untold.pop(kind, 0)
+        since = f"; so were {more:,} others since the last such line" if more else ""
+        log.warning("tried again in %.1f s%s: %s", pause, since, error)
+
+    def sum_up(self) -> None:
+        """Log how many there were that were not logged; calling it twice is harmless."""
+        with self._lock:
+            counts, self._untold = self._untold, Counter()
+        if counts:
+            kinds = ", ".join(f"{kind}: {count:,}" for kind, count in counts.most_common())
+            log.warning("%s: further retries: %s (%s)", self._server, counts.total(), kinds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +97,14 @@ class Patience:
         self,
         attempt: Callable[[float | None], Answer],
         since: float | None = None,
-        budget: RetryBudget | None = None,
+        retries: Retries | None = None,
     ) -> Answer:
         """Return what `attempt` returns, given the seconds it has left (None for no limit).
 
         `since` is the `time.monotonic()` from which the timeout counts; default, now. An attempt
         that finds its seconds used up raises `expired()`.
         """
-        course = _Course(self, since, budget)
+        course = _Course(self, since, retries)
         while True:
             try:
                 return attempt(course.left())
@@ -81,10 +116,10 @@ class Patience:
         self,
         attempt: Callable[[float | None], Awaitable[Answer]],
         since: float | None = None,
-        budget: RetryBudget | None = None,
+        retries: Retries | None = None,
     ) -> Answer:
         """`call` for event loops."""
-        course = _Course(self, since, budget)
+        course = _Course(self, since, retries)
         while True:
             try:
                 return await attempt(course.left())
@@ -108,13 +143,13 @@ class Patience:
 class _Course:
     """One call's way through its attempts."""
 
-    def __init__(self, patience: Patience, since: float | None, budget: RetryBudget | None) -> None:
+    def __init__(self, patience: Patience, since: float | None, retries: Retries | None) -> None:
         self._patience = patience
         self._since = time.monotonic() if since is None else since
-        self._budget = budget
+        self._of_server = retries
         self._retries = 0
-        if budget is not None:
-            budget.earn()
+        if retries is not None:
+            retries.earn()
 
     def left(self) -> float | None:
         return self._patience.left(self._since)
@@ -129,8 +164,16 @@ class _Course:
         left = self.left()
         if left is not None and pause >= left:
             raise error
-        if self._budget is not None and not self._budget.spend():
+        if self._of_server is not None and not self._of_server.spend():
             raise error
         self._retries += 1
-        log.warning("tried again in %.1f s: %s", pause, error)
+        if self._of_server is not None:
+            self._of_server.tell(error, pause)
+        else:
+            log.warning("tried again in %.1f s: %s", pause, error)
         return pause
+
+
+def _kind(error: ScoringError) -> str:
+    status = error.status if isinstance(error, RemoteError) else None
+    return "no whole answer" if status is None else f"answered {status}"

@@ -23,6 +23,7 @@ from zelo.cli.evaluate_options import (
     ExpGain,
     Folder,
     Instruction,
+    Keys,
     Language,
     Lenient,
     MaxDocumentTokens,
@@ -41,14 +42,21 @@ from zelo.cli.evaluate_options import (
 )
 from zelo.cli.evaluate_robustness import EPILOG as ROBUSTNESS_EXAMPLES
 from zelo.cli.evaluate_robustness import robustness
-from zelo.cli.options import DEFAULT_MODEL, AsOneJson, Device, Dtype, Family, as_usage_error
+from zelo.cli.options import (
+    DEFAULT_MODEL,
+    AsOneJson,
+    Device,
+    Dtype,
+    Family,
+    as_usage_error,
+    by_name,
+)
 from zelo.cli.progress import stages
 from zelo.cli.render import json_line, note, out, symbols
 from zelo.errors import InputError
 
-if TYPE_CHECKING:  # these bring numpy
+if TYPE_CHECKING:  # brings numpy
     from zelo.collections import Collection
-    from zelo.evaluation.costs import Price
 
 __all__ = ["evaluate_commands"]
 
@@ -116,6 +124,7 @@ def run(
     family: Family = None,
     dialect: Dialect = "auto",
     score_scale: ScoreScale = None,
+    keys: Keys = None,
     allow_http: AllowHttp = False,
     concurrency: Concurrency = None,
     measures: Measures = DEFAULT_MEASURES,
@@ -137,6 +146,7 @@ def run(
     """
     from zelo.evaluation import evaluate as run_experiment  # brings numpy
     from zelo.evaluation import summarise
+    from zelo.evaluation.costs import Price
     from zelo.evaluation.reporting import as_json as figures
     from zelo.evaluation.reporting import rendered, write_folder
     from zelo.evaluation.specs import Making, make_systems, parse_spec
@@ -145,7 +155,9 @@ def run(
 
     with as_usage_error():
         specs = [parse_spec(word) for word in systems or _default_systems(model)]
-        known = _parsed(prices or [])
+        prices_by = by_name("--price", "RERANKER=PRICE", prices)
+        known = {name: Price.parse(text) for name, text in prices_by.items()}
+        variables = by_name("--key", "NAME=VARIABLE", keys)
     making = Making(
         embedding_model=embedding_model,
         embedding_url=embedding_url,
@@ -154,6 +166,7 @@ def run(
         instruction=instruction,
         concurrency=concurrency,
         seed=seed,
+        keys=variables,
         reranker={"family": family, "max_document_tokens": max_document_tokens},
         here={"device": device, "dtype": dtype},
         server={"dialect": dialect, "score_scale": score_scale, "allow_http": allow_http},
@@ -196,18 +209,6 @@ def run(
 
 def _default_systems(model: str) -> list[str]:
     return ["bm25", f"bm25+{model}", "bm25+random", "bm25+oracle"]
-
-
-def _parsed(prices: list[str]) -> "dict[str, Price]":
-    from zelo.evaluation.costs import Price
-
-    found = {}
-    for text in prices:
-        reranker, equals, price = text.rpartition("=")
-        if not equals:
-            raise InputError(f"--price {text!r}: write RERANKER=PRICE, such as zerank-2=2.50/hour")
-        found[reranker] = Price.parse(price)
-    return found
 
 
 def _read(

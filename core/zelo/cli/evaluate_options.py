@@ -20,6 +20,7 @@ __all__ = [
     "ExpGain",
     "Folder",
     "Instruction",
+    "Keys",
     "Language",
     "Lenient",
     "MaxDocumentTokens",
@@ -139,7 +140,7 @@ EmbeddingUrl = Annotated[
     str | None,
     typer.Option(
         metavar="URL",
-        help="An OpenAI-compatible server; its key is OPENAI_API_KEY.",
+        help="An OpenAI-compatible server; see --key.",
         rich_help_panel=SYSTEM,
     ),
 ]
@@ -191,11 +192,22 @@ ScoreScale = Annotated[
         rich_help_panel=SERVER,
     ),
 ]
+Keys = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--key",
+        metavar="NAME=VARIABLE",
+        help="The environment's variable that holds a server's key. NAME is a reranker, as tables "
+        "call it, or dense for the embedding model. Default: ZELO_API_KEY for rerankers, and "
+        "OPENAI_API_KEY for the others, which goes to OpenAI or OPENAI_BASE_URL alone.",
+        rich_help_panel=SERVER,
+    ),
+]
 AllowHttp = Annotated[
     bool,
     typer.Option(
         "--allow-http",
-        help="Send their key, ZELO_API_KEY, in clear text to another host.",
+        help="Send a reranker's key in clear text to another host.",
         rich_help_panel=SERVER,
     ),
 ]

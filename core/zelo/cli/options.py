@@ -1,6 +1,6 @@
 """Options that several subcommands share, with their help."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from typing import Annotated
@@ -23,6 +23,7 @@ __all__ = [
     "Model",
     "Scale",
     "as_usage_error",
+    "by_name",
     "sound_text",
 ]
 
@@ -58,6 +59,28 @@ def as_usage_error() -> Iterator[None]:
         yield
     except InputError as error:
         raise typer.BadParameter(str(error)) from error
+
+
+def by_name(option: str, form: str, texts: Sequence[str] | None) -> dict[str, str]:
+    """Return what an option that is repeated says of each name; a name may hold an equals sign.
+
+    Args:
+        option: such as `--price`.
+        form: of each text, such as `NAME=PRICE`.
+        texts: what was written; it is not repeated in messages, as it may be a key.
+
+    Raises:
+        InputError: a text has another form, or two are of one name.
+    """
+    found: dict[str, str] = {}
+    for text in texts or ():
+        name, equals, value = text.rpartition("=")
+        if not (equals and name and value):
+            raise InputError(f"{option}: write {form}, and the option anew for each name")
+        if name in found:
+            raise InputError(f"{option}: two of them are of one name; leave one out")
+        found[name] = value
+    return found
 
 
 Model = Annotated[

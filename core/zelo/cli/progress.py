@@ -71,8 +71,8 @@ def scoring(loading: str | None) -> Iterator[Report | None]:
 
 
 @contextmanager
-def stages() -> Iterator[Callable[[str], Report]]:
-    """Show a bar for each piece of long work, with the time that it still takes.
+def stages(shown: bool = True) -> Iterator[Callable[[str], Report]]:
+    """Show a bar for each piece of long work, with the time that it still takes, if at all `shown`.
 
     The block names a piece as it begins, and reports to what that returns. One that reports is done
     when it says so; of pieces side by side, each reports as it begins. One that does not report is
@@ -80,7 +80,7 @@ def stages() -> Iterator[Callable[[str], Report]]:
     with the time they took.
     """
     console = errors_to()
-    if not console.is_terminal:
+    if not (shown and console.is_terminal):
         yield lambda _: lambda done, total: None
         return
     columns = (

@@ -1,13 +1,12 @@
 """`zelo train judge`: which document of each pair is the better answer, by an ensemble."""
 
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from zelo.cli.options import MODEL, OUTPUT, AsOneJson, Device, Dtype, as_usage_error
+from zelo.cli.options import MODEL, OUTPUT, AsOneJson, Device, Dtype, as_usage_error, by_name
 from zelo.cli.progress import stages
 from zelo.cli.render import json_line, note, out, symbols
 from zelo.cli.train_judge_report import as_json, rendered
@@ -175,10 +174,12 @@ def judge(
     from zelo.training.lookup import CandidateFile
 
     with as_usage_error():
-        variables = _variables(keys or [])
         wanted = [parse_spec(text) for text in specs]
-        known = {name: Price.parse(text) for name, text in _named("price", prices or [])}
-        wide = {name: _number(text) for name, text in _named("scale", scales or [])}
+        variables = by_name("--key", "NAME=VARIABLE", keys)
+        prices_by = by_name("--price", "NAME=PRICE", prices)
+        scales_by = by_name("--scale", "NAME=SCALE", scales)
+        known = {name: Price.parse(text) for name, text in prices_by.items()}
+        wide = {name: _number(text) for name, text in scales_by.items()}
         budget = Budget(budget_usd, budget_tokens)
     with ExitStack() as stack:
         on_stage = stack.enter_context(stages())
@@ -213,24 +214,6 @@ def judge(
         screen = out()
         screen.print(rendered(found, symbols=symbols(screen)))
     note(f"preferences of {found.pairs:,} pairs in {target}")
-
-
-def _named(option: str, texts: list[str]) -> Iterator[tuple[str, str]]:
-    """Yield the judge's name and what stands behind it; a name may hold an equals sign."""
-    for text in texts:
-        name, equals, value = text.rpartition("=")
-        if not equals:
-            message = f"--{option} {text!r}: write NAME={option.upper()}, with a judge's name"
-            raise InputError(message)
-        yield name, value
-
-
-def _variables(texts: list[str]) -> dict[str, str]:
-    """Return the variables by judge; what was written may be a key, and is not repeated."""
-    parts = [text.rpartition("=") for text in texts]
-    if not all(equals for _, equals, _ in parts):
-        raise InputError("--key: write NAME=VARIABLE, with a judge's name")
-    return {name: variable for name, _, variable in parts}
 
 
 def _number(text: str) -> float:

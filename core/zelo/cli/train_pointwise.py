@@ -1,18 +1,18 @@
 """`zelo train pointwise`: from targets to a reranker."""
 
-import os
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from zelo.cli import learning_options as learns
-from zelo.cli.options import AsOneJson, Device, as_usage_error
+from zelo.cli.options import AsOneJson, Device
 from zelo.cli.progress import stages
 from zelo.cli.render import note
 from zelo.cli.train_figures import UNTRAINED, show
 from zelo.cli.train_options import ModelFolder, Texts
+from zelo.training.learning.launched import is_first
+from zelo.training.learning.settings import Learning
 
 if TYPE_CHECKING:  # brings torch
     from zelo.training.pointwise import Pointwise, Standing
@@ -30,11 +30,12 @@ zelo train pointwise targets.jsonl --candidates candidates.jsonl --model zelo-na
 --keep-zeros --embedding-rate 0 --learning-rate 3e-4 --tokens-per-step 8192
 --max-document-tokens 256 --out my-nano/
 
-accelerate launch --num-processes 8 -m zelo train pointwise targets.jsonl
+torchrun --nproc-per-node 8 -m zelo train pointwise targets.jsonl
 --candidates candidates.jsonl --model zerank-2 --out my-reranker/
 """
 
 
+@learns.with_learning
 def pointwise(
     targets: Annotated[
         Path,
@@ -61,20 +62,8 @@ def pointwise(
         ),
     ] = None,
     device: Device = None,
-    epochs: learns.Epochs = 1.0,
-    learning_rate: learns.LearningRate = 2e-5,
-    warmup: learns.Warmup = 0.1,
-    weight_decay: learns.WeightDecay = 0.0,
-    embedding_rate: learns.EmbeddingRate = 1.0,
-    keep_zeros: learns.KeepZeros = False,
-    lora_rank: learns.LoraRank = 0,
-    lora_alpha: learns.LoraAlpha = None,
-    seed: learns.Seed = 0,
-    tokens_per_step: learns.TokensPerStep = 65_536,
-    tokens_per_pack: learns.TokensPerPack = None,
-    precision: learns.Precise = learns.Precision.BF16,
-    gradient_checkpointing: learns.GradientCheckpointing = False,
-    checkpoint_every: learns.CheckpointEvery = None,
+    *,
+    learning: Learning,
     as_json: AsOneJson = False,
 ) -> None:
     """Train a reranker whose probabilities are the targets, by mean squared error.
@@ -82,28 +71,9 @@ def pointwise(
     The folder loads with zelo.Reranker and with sentence_transformers.CrossEncoder. The weights
     are those of the step with the lowest loss on held-out queries.
     """
-    from zelo.training.learning import Learning
     from zelo.training.pointwise import pointwise as train
 
-    with as_usage_error():
-        learning = Learning(
-            epochs=epochs,
-            learning_rate=learning_rate,
-            warmup=warmup,
-            weight_decay=weight_decay,
-            embedding_rate=embedding_rate,
-            keep_zeros=keep_zeros,
-            lora_rank=lora_rank,
-            lora_alpha=lora_alpha,
-            seed=seed,
-            tokens_per_step=tokens_per_step,
-            tokens_per_pack=tokens_per_pack,
-            precision=precision.value,
-            gradient_checkpointing=gradient_checkpointing,
-            checkpoint_every=checkpoint_every,
-        )
-    first = os.environ.get("RANK", "0") == "0"  # of the processes that train together
-    with stages() if first else nullcontext(lambda _: None) as on_stage:
+    with stages(shown=is_first()) as on_stage:
         found = train(
             targets,
             candidates,
@@ -116,11 +86,12 @@ def pointwise(
             device=device,
             on_progress=on_stage("learning"),
         )
-    if first:
-        show(_figures(found), as_json=as_json)
-        if found.learned.best_step == 0:
-            note(UNTRAINED)
-        note(f"a reranker in {folder}, its learning curve in {folder / 'curve.png'}")
+    if not is_first():
+        return
+    show(_figures(found), as_json=as_json)
+    if found.learned.best_step == 0:
+        note(UNTRAINED)
+    note(f"a reranker in {folder}, its learning curve in {folder / 'curve.png'}")
 
 
 def _figures(found: "Pointwise") -> dict[str, int | float | str | None]:

@@ -16,7 +16,7 @@ from zelo.untrusted import printable
 
 if TYPE_CHECKING:  # these bring numpy and torch
     from zelo.evaluation.reporting.grids import Grid
-    from zelo.training.pipeline import Planned
+    from zelo.training.pipeline import Plan
     from zelo.training.pipeline.stage import Done
 
 __all__ = ["EPILOG", "run"]
@@ -35,6 +35,12 @@ zelo train run mine.toml --plan
 
 zelo train run mine.toml
 """
+
+
+GUESSED = (
+    "Where nothing is spent yet, what is to come is guessed from the lengths of the texts and a "
+    "short answer; a model that reasons at length costs more."
+)
 
 
 def _show_reference(wanted: bool) -> None:
@@ -64,7 +70,9 @@ def run(
     plan: Annotated[
         bool,
         typer.Option(
-            "--plan", help="Show the stages, which are done and how much the others are; no work."
+            "--plan",
+            help="Show the stages, which are done, how much the others are, which votes are there "
+            "and what the rest costs; no work.",
         ),
     ] = False,
     until: Annotated[
@@ -146,14 +154,23 @@ def _rendered(report: dict[str, Any], *, symbols: bool) -> RenderableType:
     return Group(*parts, _title(stages), _listed(stages, symbols), *told)
 
 
-def _show_plan(planned: "list[Planned]", *, as_json: bool) -> None:
-    from zelo.training.pipeline.grids import plan_of
+def _show_plan(plan: "Plan", *, as_json: bool) -> None:
+    from zelo.training.pipeline.grids import planned_judges, planned_stages
 
     if as_json:
-        json_line({"stages": [one._asdict() for one in planned]})
-    else:
-        screen = out()
-        screen.print(_listed(plan_of(planned), symbols(screen)))
+        stages, judges = ([one._asdict() for one in some] for some in (plan.stages, plan.judges))
+        json_line({"stages": stages, "judges": judges, "budget_usd": plan.budget_usd})
+        return
+    screen = out()
+    parts: list[RenderableType] = [_listed(planned_stages(plan), symbols(screen))]
+    if plan.judges:
+        grid = planned_judges(plan)
+        parts += [Text(""), _title(grid), _listed(grid, symbols(screen))]
+    if any(one.to_come_usd and not one.spent_usd for one in plan.judges):
+        parts.append(Text(f"\n{GUESSED}"))
+    if plan.budget_usd is not None:
+        parts.append(Text(f"\nJudging stops before {plan.budget_usd:,.2f} USD are spent in all."))
+    screen.print(Group(*parts))
 
 
 def _title(grid: "Grid") -> Text:

@@ -16,7 +16,7 @@ from zelo.checks import at_least_zero, positive_seconds
 from zelo.endpoints.refusals import refusal
 from zelo.endpoints.server import prefix_of, server_and_key
 from zelo.errors import ClosedError, InputError, RemoteAnswerError, ScoringTimeoutError
-from zelo.patience import Patience, RetryBudget
+from zelo.patience import Patience, Retries
 from zelo.remote.address import Address
 from zelo.remote.http import Ask, Http, Received, where
 
@@ -61,7 +61,7 @@ class Endpoint:
         self._patience = Patience(
             positive_seconds("timeout", timeout), at_least_zero("max_retries", max_retries)
         )
-        self._budget = RetryBudget()
+        self._retries = Retries(self.url)
         self._closed = False
         self._uncounted = False
 
@@ -86,7 +86,7 @@ class Endpoint:
         def attempt(seconds: float | None) -> Answer:
             return self._read(self._http.send(ask, self._headers(), seconds), shape)
 
-        return self._patience.call(attempt, budget=self._budget)
+        return self._patience.call(attempt, retries=self._retries)
 
     async def apost(self, path: str, body: Mapping[str, Any], shape: type[Answer]) -> Answer:
         """`post` for event loops; cancelling drops what is under way."""
@@ -97,7 +97,7 @@ class Endpoint:
 
         try:
             async with asyncio.timeout(self._patience.timeout):  # httpx bounds each read alone
-                return await self._patience.acall(attempt, since, self._budget)
+                return await self._patience.acall(attempt, since, self._retries)
         except TimeoutError:
             message = f"{self._where(ask)}: no answer within {self._patience.timeout} s"
             raise ScoringTimeoutError(message) from None
@@ -116,6 +116,7 @@ class Endpoint:
         """Close the connections; calling it twice is harmless."""
         self._closed = True
         self._http.close()
+        self._retries.sum_up()
 
     def __repr__(self) -> str:
         return f"Endpoint({self.url!r})"

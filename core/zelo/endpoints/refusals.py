@@ -26,9 +26,9 @@ CODES = {
 }
 ANOTHER_KEY = (
     "the server wants another key. OPENAI_API_KEY goes to OpenAI, or to the server of "
-    "OPENAI_BASE_URL, and to no other; the key of a judge on another server is named by "
-    "--key NAME=VARIABLE (zelo train judge) or by keys in [judge] (zelo train run), and given as "
-    "api_key= in Python"
+    "OPENAI_BASE_URL, and to no other; another server's is named by --key NAME=VARIABLE (zelo "
+    "train judge, zelo evaluate) or by keys in [judge] (zelo train run), and given as api_key= in "
+    "Python"
 )
 STATUSES = {
     400: "it does not take the request: does it have this model, and is no text empty or too long?",

@@ -1,7 +1,8 @@
 """Systems as they are written on a command line: `[NAME=]FIRST_STAGE[+RERANKER]`.
 
 First stages are `bm25`, `dense`, `hybrid`, `given` and `run:FILE`; rerankers `random`, `oracle`,
-`listwise:MODEL@URL`, and otherwise what `zelo.Reranker` takes, as `MODEL` or `MODEL@URL`.
+`listwise:MODEL@URL`, and otherwise what `zelo.Reranker` takes, as `MODEL` or `MODEL@URL`. Keys are
+not written there: `Making.keys` names the variables of the environment that hold them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,13 +14,15 @@ from urllib.parse import urlsplit
 from zelo.errors import InputError
 from zelo.evaluation.rerankers import Oracle, Pointwise, RandomOrder
 from zelo.evaluation.systems import Reordering, System
+from zelo.remote.variables import keys_of
 from zelo.reranker import Reranker
 from zelo.retrieval.stage import FirstStage
 
 __all__ = ["Making", "Spec", "make_systems", "parse_spec"]
 
 LISTWISE = "listwise:"
-FIRST_STAGES = ("bm25", "dense", "hybrid", "given")
+DENSE, HYBRID = "dense", "hybrid"
+FIRST_STAGES = ("bm25", DENSE, HYBRID, "given")
 
 
 class Spec(NamedTuple):
@@ -42,6 +45,10 @@ class Making:
     concurrency: int | None = None
     """Queries under way at once on a server."""
     seed: int = 0
+    keys: Mapping[str, str] = field(default_factory=dict)
+    """By reranker on a server, as tables call it, and by `dense` of the embedding model there: the
+    variable of the environment that holds its key. Without one, those of `zelo.Reranker` and of
+    `zelo.endpoints.Endpoint`."""
     reranker: Mapping[str, Any] = field(default_factory=dict)
     """Further arguments of every `zelo.Reranker`."""
     here: Mapping[str, Any] = field(default_factory=dict)
@@ -74,17 +81,19 @@ def make_systems(specs: Sequence[Spec], making: Making) -> list[System]:
     """Make the systems; equal first stages and rerankers are made once and shared.
 
     Raises:
-        InputError: a part lacks an option that it needs, or an option is wrong.
+        InputError: a part lacks an option that it needs, an option is wrong, or a key is of
+            nothing that is on a server or its variable is not set.
         MissingExtraError: a part needs a package that is not installed.
     """
-    stages = {
-        word: _first_stage(word, making) for word in dict.fromkeys(s.first_stage for s in specs)
-    }
-    words = list(dict.fromkeys(spec.reranker for spec in specs if spec.reranker is not None))
-    labels = [_label(word) for word in words]
+    words = list(dict.fromkeys(spec.first_stage for spec in specs))
+    names = _names([spec.reranker for spec in specs if spec.reranker is not None])
+    on_servers = [name for word, name in names.items() if _on_server(word)]
+    if making.embedding_url is not None and not {DENSE, HYBRID}.isdisjoint(words):
+        on_servers.append(DENSE)
+    keys = keys_of(making.keys, on_servers, "reranker or embedding model")
+    stages = {word: _first_stage(word, making, keys.get(DENSE)) for word in words}
     rerankers = {
-        word: _reranker(word, label if labels.count(label) == 1 else word, making)
-        for word, label in zip(words, labels, strict=True)
+        word: _reranker(word, name, making, keys.get(name)) for word, name in names.items()
     }
     return [
         System(
@@ -96,7 +105,21 @@ def make_systems(specs: Sequence[Spec], making: Making) -> list[System]:
     ]
 
 
-def _first_stage(word: str, making: Making) -> FirstStage:
+def _names(rerankers: Sequence[str]) -> dict[str, str]:
+    """Return what tables call each reranker, which must differ."""
+    words = list(dict.fromkeys(rerankers))
+    labels = [_label(word) for word in words]
+    return {
+        word: label if labels.count(label) == 1 else word
+        for word, label in zip(words, labels, strict=True)
+    }
+
+
+def _on_server(reranker: str) -> bool:
+    return "@" in reranker or reranker.startswith(LISTWISE)
+
+
+def _first_stage(word: str, making: Making, key: str | None) -> FirstStage:
     from zelo.retrieval import BM25Stage, DenseStage, GivenStage, HybridStage, RunStage
 
     if word.startswith("run:"):
@@ -105,13 +128,13 @@ def _first_stage(word: str, making: Making) -> FirstStage:
         return GivenStage()
     if word == "bm25":
         return BM25Stage(language=making.language)
-    dense = DenseStage(_encoder(making))
-    if word == "dense":
+    dense = DenseStage(_encoder(making, key))
+    if word == DENSE:
         return dense
     return HybridStage([BM25Stage(language=making.language), dense], k=making.rrf_k)
 
 
-def _encoder(making: Making) -> Any:
+def _encoder(making: Making, key: str | None) -> Any:
     from zelo.endpoints import Embeddings
     from zelo.retrieval import EndpointEncoder, LocalEncoder
 
@@ -122,11 +145,12 @@ def _encoder(making: Making) -> Any:
         )
         raise InputError(message)
     if making.embedding_url is not None:
-        return EndpointEncoder(Embeddings(making.embedding_model, base_url=making.embedding_url))
+        embeddings = Embeddings(making.embedding_model, base_url=making.embedding_url, api_key=key)
+        return EndpointEncoder(embeddings)
     return LocalEncoder(making.embedding_model)
 
 
-def _reranker(word: str, label: str, making: Making) -> Reordering:
+def _reranker(word: str, name: str, making: Making, key: str | None) -> Reordering:
     if word == "random":
         return RandomOrder(making.seed)
     if word == "oracle":
@@ -136,12 +160,12 @@ def _reranker(word: str, label: str, making: Making) -> Reordering:
         from zelo.endpoints import Chat
         from zelo.evaluation.listwise import Listwise
 
-        chat = Chat(model.removeprefix(LISTWISE), base_url=url or None)
-        return Listwise(chat, label, concurrency=making.concurrency or 4)
-    of_place = {"base_url": url, **making.server} if url else making.here
+        chat = Chat(model.removeprefix(LISTWISE), base_url=url or None, api_key=key)
+        return Listwise(chat, name, concurrency=making.concurrency or 4)
+    of_place = {"base_url": url, "api_key": key, **making.server} if url else making.here
     return Pointwise(
         Reranker(model, **making.reranker, **of_place),
-        label,
+        name,
         instruction=making.instruction,
         concurrency=making.concurrency if url else None,
         owned=True,

@@ -19,7 +19,7 @@ from zelo.errors import (
     ScoringError,
     ScoringTimeoutError,
 )
-from zelo.patience import Patience, RetryBudget
+from zelo.patience import Patience, Retries
 from zelo.remote.answers import read_scores
 from zelo.remote.asking import Asking, Part
 from zelo.remote.detection import (
@@ -71,7 +71,7 @@ class RemoteScorer:
         self._said = dialect
         self._scale = scale
         self._patience = patience
-        self._budget = RetryBudget()
+        self._retries = Retries(http.address.root)
         self._spoken = None if dialect is None else spoken(dialect, scale)
         if dialect is not None:
             asking.check(dialect)
@@ -137,6 +137,7 @@ class RemoteScorer:
         if threads is not None:
             threads.shutdown(wait=False)  # what has not begun meets closed connections
         self._http.close()
+        self._retries.sum_up()
 
     def __reduce__(self) -> "tuple[Callable[[], RemoteScorer], tuple[()]]":
         """Carry settings through pickle and copy, neither connections nor the key."""
@@ -189,7 +190,7 @@ class RemoteScorer:
             return self._read(part, known, self._ask(ask, seconds))
 
         try:
-            answers.add(part, self._patience.call(attempt, since, self._budget))
+            answers.add(part, self._patience.call(attempt, since, self._retries))
         except RemoteError as error:
             if not self._doubtful(error):
                 raise
@@ -214,7 +215,7 @@ class RemoteScorer:
 
         async with slots:
             try:
-                answers.add(part, await self._patience.acall(attempt, since, self._budget))
+                answers.add(part, await self._patience.acall(attempt, since, self._retries))
             except RemoteError as error:
                 if not self._doubtful(error):
                     raise
@@ -244,7 +245,7 @@ class RemoteScorer:
         conversation = self._conversation()
         ask = next(conversation)
         while True:
-            got = self._patience.call(partial(self._ask, ask), since, self._budget)
+            got = self._patience.call(partial(self._ask, ask), since, self._retries)
             try:
                 ask = conversation.send(got)
             except StopIteration as end:
@@ -254,7 +255,7 @@ class RemoteScorer:
         conversation = self._conversation()
         ask = next(conversation)
         while True:
-            got = await self._patience.acall(partial(self._aask, ask), since, self._budget)
+            got = await self._patience.acall(partial(self._aask, ask), since, self._retries)
             try:
                 ask = conversation.send(got)
             except StopIteration as end:

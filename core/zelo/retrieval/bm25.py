@@ -92,19 +92,12 @@ class BM25:
         return int(self._index.scores["num_docs"])
 
     def search(self, query: str, depth: int = 100) -> list[Candidate]:
-        """Return the best `depth` documents for one query, best first, ties by index."""
-        return self.search_many([query], depth)[0]
+        """Return the best `depth` documents for a query, best first, ties by index.
 
-    def search_many(self, queries: Sequence[str], depth: int = 100) -> list[list[Candidate]]:
-        """Return the best `depth` documents for each query.
-
-        Documents that share no word with the query are left out, so a list may be shorter.
+        Documents that share no word with the query are left out, so there may be fewer.
         """
         check_depth(depth)
-        words = self._words.of(queries, return_ids=False)
-        return [self._search_words(query, depth) for query in words]
-
-    def _search_words(self, words: list[str], depth: int) -> list[Candidate]:
+        (words,) = self._words.of([query], return_ids=False)
         if not words:
             return []
         scores = self._index.get_scores(words)

@@ -55,6 +55,10 @@ class Votes(ABC, Generic[Unit]):
         """Whether all of it was answered."""
 
     @abstractmethod
+    def known(self, pairs: Sequence[Pair]) -> int:
+        """Count the pairs whose vote needs no question."""
+
+    @abstractmethod
     async def ask(self, unit: Unit) -> Took:
         """Ask what was not answered, and keep the answer."""
 
@@ -90,6 +94,10 @@ class PairwiseVotes(Votes[Pair]):
     def has(self, unit: Pair) -> bool:
         """Whether there is a vote, or that there is none is known."""
         return self.key(unit) in self._journal
+
+    def known(self, pairs: Sequence[Pair]) -> int:
+        """Count those that were answered."""
+        return sum(self.has(pair) for pair in pairs)
 
     async def ask(self, unit: Pair) -> Took:
         """Ask for one vote."""
@@ -149,6 +157,14 @@ class PointwiseVotes(Votes[Asked]):
     def has(self, unit: Asked) -> bool:
         """Whether every document has its score."""
         return unit.documents.keys() <= self._scores(unit.query).keys()
+
+    def known(self, pairs: Sequence[Pair]) -> int:
+        """Count those with a score for both documents."""
+        scores = {unit.query: self._scores(unit.query) for unit in self.units(pairs)}
+        return sum(
+            all(not side.document.strip() or _digest(side) in scores[side.query] for side in pair)
+            for pair in pairs
+        )
 
     async def ask(self, unit: Asked) -> Took:
         """Ask for the scores that are not known, and keep them with the others."""

@@ -5,14 +5,13 @@ and otherwise what `zelo.Reranker` takes, as `MODEL` or `MODEL@URL`. A key is ne
 `Making.keys` names the variable of the environment that holds it, and no message repeats it.
 """
 
-import os
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from zelo.errors import InputError
+from zelo.remote.variables import keys_of
 from zelo.reranker import Reranker
 from zelo.training.judges.chat import ChatJudge
 from zelo.training.judges.judge import Judge, PointwiseJudge
@@ -22,8 +21,6 @@ from zelo.training.lookup import CandidateFile
 
 __all__ = ["Making", "Spec", "make_judges", "parse_spec"]
 
-VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
-"""What a variable for a key is called; hardly a key that was written in its place."""
 KINDS = CHAT, EMBEDDING, PAIRWISE = "chat:", "embedding:", "pairwise:"
 
 
@@ -88,7 +85,8 @@ def make_judges(specs: Sequence[Spec], making: Making) -> list[Judge]:
     for name in names:
         if names.count(name) > 1:
             raise InputError(f"two judges are named {name!r}; write NAME=JUDGE to name one anew")
-    keys = _keys(specs, making.keys)
+    on_servers = [spec.name for spec in specs if _on_server(spec)]
+    keys = keys_of(making.keys, on_servers, "judge")
     judges = [_judge(spec, making, keys.get(spec.name)) for spec in specs]
     scoring = {judge.name: judge for judge in judges if isinstance(judge, PointwiseJudge)}
     for name, scale in making.scales.items():
@@ -98,29 +96,6 @@ def make_judges(specs: Sequence[Spec], making: Making) -> list[Judge]:
             raise InputError(message + known)
         scoring[name].rescale(scale)
     return judges
-
-
-def _keys(specs: Sequence[Spec], variables: Mapping[str, str]) -> dict[str, str]:
-    """Return the keys by judge, from the environment.
-
-    What was written is in no message: it may be the key itself.
-    """
-    on_servers = [spec.name for spec in specs if _on_server(spec)]
-    if any(not VARIABLE.fullmatch(variable) for variable in variables.values()):
-        message = (
-            "a judge's key is given by the name of the environment's variable that holds it, in "
-            "capitals, such as QWEN_KEY; the key itself is not to be written there"
-        )
-        raise InputError(message)
-    if not variables.keys() <= set(on_servers):
-        known = ", ".join(on_servers) or "none here"
-        raise InputError(f"a key is named for no judge that is on a server; these are: {known}")
-    keys = {name: os.environ.get(variable, "") for name, variable in variables.items()}
-    for name, key in keys.items():
-        if not key:
-            message = f"the environment's variable that is named for the key of {name!r} is not set"
-            raise InputError(message)
-    return keys
 
 
 def _on_server(spec: Spec) -> bool:

@@ -12,6 +12,7 @@ from zelo.whole import whole_file
 
 try:
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 except ImportError as error:
     raise MissingExtraError("the learning curve", "train") from error
 
@@ -51,7 +52,11 @@ def _figure(points: Sequence[Point]) -> Figure:
         axes.plot(
             [step], [loss], color="black", linestyle="none", **ring, label=f"best, step {step:,}"
         )
+    axes.set_title(
+        "Loss in training" + (" and on held-out queries" if held_out else ""), loc="left"
+    )
     axes.set(xlabel="step", ylabel="loss")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_ylim(bottom=0)
     axes.grid(axis="y", color=GREY, alpha=0.2)
     axes.legend(frameon=False)

@@ -4,13 +4,13 @@ Each computes with its share of a step's examples; gradients are added up before
 In a single process all of this does nothing.
 """
 
-import os
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from zelo.errors import MissingExtraError
+from zelo.training.learning.launched import is_one_of_several, own_place
 
 try:
     from accelerate import PartialState
@@ -62,6 +62,4 @@ class Processes:
 def own_card() -> str | None:
     """Return this process's accelerator, where there are several processes; else None."""
     card = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
-    if card is None or int(os.environ.get("WORLD_SIZE", "1")) < 2:
-        return None
-    return f"{card.type}:{os.environ.get('LOCAL_RANK', '0')}"
+    return f"{card.type}:{own_place()}" if card is not None and is_one_of_several() else None

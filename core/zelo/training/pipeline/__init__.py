@@ -11,7 +11,7 @@ check_packages()  # before a module below imports one, and names an extra that i
 
 from zelo.training.pipeline.config import read_config  # noqa: E402
 from zelo.training.pipeline.reference import reference  # noqa: E402
-from zelo.training.pipeline.running import Planned, plan, run  # noqa: E402
+from zelo.training.pipeline.running import Plan, plan, run  # noqa: E402
 from zelo.training.pipeline.tables import Config  # noqa: E402
 
-__all__ = ["Config", "Planned", "plan", "read_config", "reference", "run"]
+__all__ = ["Config", "Plan", "plan", "read_config", "reference", "run"]

@@ -13,6 +13,7 @@ from zelo.reranker import Reranker
 from zelo.training.merging import merged
 from zelo.training.pipeline.evaluating import first_stage_of
 from zelo.training.pipeline.gathering import choose, gathered
+from zelo.training.pipeline.sources import Readings
 from zelo.training.pipeline.tables import Config
 from zelo.training.records import Candidates, Pairs, Preferences, read_records, write_records
 from zelo.training.refine import refine
@@ -35,20 +36,20 @@ Path = pathlib.Path
 Figures = dict[str, Any]
 
 
-def check_candidates(config: Config) -> None:
+def check_candidates(config: Config, readings: Readings) -> None:
     """Refuse collections and a first stage that cannot be searched.
 
     Raises:
         InputError: as `choose`, or the first stage has no meaning or lacks an option.
         ModelError: there is no such embedding model.
     """
-    choose(config)
+    choose(config, readings)
     first_stage_of(config)
 
 
-def find_candidates(config: Config, out: Path, tell: Tell) -> Figures:
+def find_candidates(config: Config, readings: Readings, out: Path, tell: Tell) -> Figures:
     """Search every collection for every query that is trained on."""
-    chosen = choose(config)
+    chosen = choose(config, readings)
     documents: dict[str, int] = dict.fromkeys((one.collection.name for one in chosen), 0)
     queries = dict(documents)
     graded = 0

@@ -11,7 +11,7 @@ from typing import Any
 
 from zelo.training.pipeline import bodies, depends, evaluating, judges, learning
 from zelo.training.pipeline.content import model_files
-from zelo.training.pipeline.sources import evaluated
+from zelo.training.pipeline.sources import Readings, evaluated
 from zelo.training.pipeline.stage import Figures, Stage, Tell
 from zelo.training.pipeline.tables import Config
 
@@ -35,9 +35,13 @@ class Chain:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.folder = Path(config.out)
+        self.readings = Readings()
         self.stages: list[Stage] = []
         self.models: dict[str, Path] = {}
         """What is trained, by name; the last one is the result."""
+        self.votes = self.folder / "votes.sqlite"
+        self.asked: dict[str, Path] = {}
+        """By stage in which the judges of the configuration are asked, the pairs."""
         self._judged_across: Path | None = None
         self._find("candidates.jsonl")
         self._choose("pairs.jsonl")
@@ -54,11 +58,11 @@ class Chain:
         self.candidates = self.folder / name
         self._add(
             "candidates",
-            partial(bodies.find_candidates, config, self.candidates),
+            partial(bodies.find_candidates, config, self.readings, self.candidates),
             depends.candidate_settings(config),
             depends.candidate_files(config),
             self.candidates,
-            check=partial(bodies.check_candidates, config),
+            check=partial(bodies.check_candidates, config, self.readings),
         )
 
     def _choose(self, name: str) -> None:
@@ -76,6 +80,8 @@ class Chain:
 
     def _judge(self, name: str, specs: Sequence[str], pairs: Path, out: Path) -> None:
         config = self.config
+        if specs is config.judges:
+            self.asked[name] = pairs
         self._add(
             name,
             partial(
@@ -85,7 +91,7 @@ class Chain:
                 pairs=pairs,
                 candidates=self.candidates,
                 out=out,
-                votes=self.folder / "votes.sqlite",
+                votes=self.votes,
             ),
             judges.judge_settings(config, specs),
             {"candidates": self.candidates, "pairs": pairs, **judges.judge_files(specs)},
@@ -250,14 +256,14 @@ class Chain:
         journal = self.folder / "evaluation.sqlite"
         self._add(
             "evaluate",
-            partial(evaluating.measure, config, models, folder, journal),
+            partial(evaluating.measure, config, self.readings, models, folder, journal),
             depends.evaluation_settings(config),
             {
                 **depends.evaluation_files(config),
                 **{f"model {name}": path for name, path in self.models.items()},
             },
             folder,
-            check=partial(evaluating.check_evaluation, config),
+            check=partial(evaluating.check_evaluation, config, self.readings),
         )
 
     def _add(

@@ -36,7 +36,8 @@ def candidate_settings(config: Config) -> Settings:
     wanted = config.candidates
     own = wanted.model_dump(include={"depth", "queries", "add_relevant"})
     collections = [
-        {**_named(one), **one.model_dump(include={"weight"})} for one in config.collections
+        {**_named(one), **one.model_dump(include={"weight", "unjudged"})}
+        for one in config.collections
     ]
     return {**own, **_search(config, wanted.first_stage), "collections": collections}
 

@@ -17,7 +17,7 @@ from zelo.local.checkpoint import inspect_checkpoint
 from zelo.local.options import InstanceKey
 from zelo.reranker import Reranker
 from zelo.retrieval.stage import FirstStage
-from zelo.training.pipeline.sources import check_different, evaluated, read_evaluated
+from zelo.training.pipeline.sources import Readings, check_different, evaluated
 from zelo.training.pipeline.tables import Config
 
 __all__ = ["BEFORE", "check_evaluation", "first_stage_of", "measure"]
@@ -28,6 +28,7 @@ BEFORE = "before"
 
 def measure(
     config: Config,
+    readings: Readings,
     models: Mapping[str, str],
     folder: pathlib.Path,
     journal: pathlib.Path,
@@ -40,7 +41,7 @@ def measure(
     from zelo.evaluation.reporting import as_json, write_folder  # brings matplotlib
 
     systems, left_out = _systems(config, models)
-    sampled = [read_evaluated(one).sample(one.queries) for one in evaluated(config)]
+    sampled = [readings.evaluated(one).sample(one.queries) for one in evaluated(config)]
     with Journal(journal) as scores:
         found = evaluate(
             sampled,
@@ -56,14 +57,14 @@ def measure(
     return {"summary": as_json(summary), "no_reranker": left_out}
 
 
-def check_evaluation(config: Config) -> None:
+def check_evaluation(config: Config, readings: Readings) -> None:
     """Refuse what `measure` would refuse, before anything is trained.
 
     Raises:
         InputError: a collection, a system or a measure is not as it must be.
     """
     systems, _ = _systems(config, {})
-    collections = [read_evaluated(one) for one in evaluated(config)]
+    collections = [readings.evaluated(one) for one in evaluated(config)]
     names = [one.name for one in collections]
     check_different("collections", names, "give one of evaluate.collections a name=")
     names = [one.name for one in systems]

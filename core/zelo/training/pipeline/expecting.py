@@ -4,36 +4,44 @@ import math
 from collections.abc import Mapping, Sequence
 
 from zelo.training.pipeline.gathering import choose
+from zelo.training.pipeline.sources import Readings
 from zelo.training.pipeline.stage import Figures
 from zelo.training.pipeline.tables import Config
 
-__all__ = ["expected"]
+__all__ = ["Amount", "expected"]
 
 Amount = dict[str, int]
+LEFT_OUT = "queries of no split left out"
 
 
 def expected(
-    config: Config, stages: Sequence[str], figures: Mapping[str, Figures]
+    config: Config, readings: Readings, stages: Sequence[str], figures: Mapping[str, Figures]
 ) -> dict[str, Amount]:
     """Return by stage how many queries, documents, pairs and votes it handles.
 
     Args:
         config: of the run.
+        readings: its collections.
         stages: names, in their order.
         figures: of those stages that are done.
 
     Raises:
         InputError: a collection cannot be read.
     """
+    left_out: Amount = {}
     if "candidates" in figures:
         queries = int(figures["candidates"]["queries"])
         documents = int(figures["candidates"]["documents"])
     else:
-        chosen = [one.collection for one in choose(config)]
-        queries = sum(len(one.queries) for one in chosen)
+        chosen = choose(config, readings)
+        queries = sum(len(one.collection.queries) for one in chosen)
         documents = sum(
-            len(one.queries) * min(config.candidates.depth, len(one.documents)) for one in chosen
+            len(one.collection.queries)
+            * min(config.candidates.depth, len(one.collection.documents))
+            for one in chosen
         )
+        in_no_split = sum(one.in_no_split for one in chosen)
+        left_out = {LEFT_OUT: in_no_split} if in_no_split else {}
     pairs = _pairs(config, documents)
     if "pairs" in figures:
         pairs = int(figures["pairs"]["pairs"])
@@ -46,7 +54,7 @@ def expected(
     failures = int(figures["refine"]["pairs"]) if "refine" in figures else queries
     judges = len(config.judges)
     by_kind: dict[str, Amount] = {
-        "candidates": {"queries": queries, "documents": documents},
+        "candidates": {"queries": queries, "documents": documents, **left_out},
         "pairs": {"pairs": pairs},
         "judge": {"pairs": judged, "votes": judged * judges},
         "distill": {"pairs": judged},

@@ -15,13 +15,7 @@ from zelo.errors import InputError
 from zelo.evaluation.experiment import Stage as Tell
 from zelo.retrieval.stage import FirstStage
 from zelo.training.candidates import candidates
-from zelo.training.pipeline.sources import (
-    Trained,
-    check_different,
-    evaluated,
-    read_evaluated,
-    read_source,
-)
+from zelo.training.pipeline.sources import Readings, Trained, check_different, evaluated
 from zelo.training.pipeline.tables import Config
 from zelo.training.records import Candidates
 
@@ -39,8 +33,8 @@ class Chosen(NamedTuple):
     """As `Trained` has both."""
 
 
-def choose(config: Config) -> list[Chosen]:
-    """Read the collections, and choose their queries.
+def choose(config: Config, readings: Readings) -> list[Chosen]:
+    """Choose the queries of all collections.
 
     Raises:
         InputError: one cannot be read, two have one name, or one has no query to train on.
@@ -48,9 +42,9 @@ def choose(config: Config) -> list[Chosen]:
     taken = {
         normal_text(text)
         for one in evaluated(config)
-        for text in read_evaluated(one).queries.values()
+        for text in readings.evaluated(one).queries.values()
     }
-    found = [_without(read_source(source), taken) for source in config.collections]
+    found = [_without(readings.source(source), taken) for source in config.collections]
     names = [one.collection.name for one in found]
     check_different("collections", names, "give one of them a name=")
     counts = shares(

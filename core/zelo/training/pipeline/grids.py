@@ -1,15 +1,16 @@
 """What the tables of a run's report say, for the terminal and for Markdown alike."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from zelo.evaluation.reporting.grids import Entry, Grid, Head, Mark
+from zelo.training.pipeline.durations import duration
 from zelo.training.pipeline.report import ENSEMBLE, Report
 
 if TYPE_CHECKING:
-    from zelo.training.pipeline.running import Planned
+    from zelo.training.pipeline.running import Plan
 
-__all__ = ["details", "overview", "plan_of", "stages_of"]
+__all__ = ["details", "overview", "planned_judges", "planned_stages", "stages_of"]
 
 NOTHING = "-"
 Figures = Mapping[str, Any]
@@ -40,16 +41,16 @@ def details(report: Report) -> Iterator[Grid]:
 def stages_of(report: Report) -> Grid:
     """The stages with what they came to, and what they took."""
     rows = [
-        (Entry(name), Entry(_told(name, stage)), Entry(_seconds(stage["seconds"])))
+        (Entry(name), Entry(_told(name, stage)), Entry(duration(stage["seconds"])))
         for name, stage in report["stages"].items()
     ]
     rows += [(Entry(name), Entry("to do"), Entry(NOTHING)) for name in report["to_do"]]
-    rows.append((Entry("all"), Entry(""), Entry(_seconds(report["seconds"]))))
+    rows.append((Entry("all"), Entry(""), Entry(duration(report["seconds"]))))
     heads = tuple(map(Head, ("stage", "what it came to", "time")))
     return Grid("Stages", heads, tuple(rows), total=True)
 
 
-def plan_of(planned: "Iterable[Planned]") -> Grid:
+def planned_stages(plan: "Plan") -> Grid:
     """The stages with what is still to be done."""
     rows = [
         (
@@ -57,9 +58,24 @@ def plan_of(planned: "Iterable[Planned]") -> Grid:
             Entry("done" if one.done else "to do"),
             Entry(", ".join(f"{count:,} {what}" for what, count in one.amount.items())),
         )
-        for one in planned
+        for one in plan.stages
     ]
     return Grid("Plan", tuple(map(Head, ("stage", "state", "at most"))), tuple(rows))
+
+
+def planned_judges(plan: "Plan") -> Grid:
+    """What the judges have said already, and what the rest costs."""
+    rows = [
+        (
+            Entry(one.judge),
+            *(Entry(f"{count:,}") for count in (one.votes, one.stored)),
+            *(Entry(_usd(usd)) for usd in (one.spent_usd, one.to_come_usd)),
+        )
+        for one in plan.judges
+    ]
+    title = "Judges: their votes at most, those stored already, and USD"
+    heads = ("judge", "votes", "stored", "USD spent", "USD to come, about")
+    return Grid(title, tuple(map(Head, heads)), tuple(rows))
 
 
 def _quality(summary: Figures) -> Grid:
@@ -102,7 +118,7 @@ def _judges(report: Report) -> Grid:
             *map(Entry, _voted(shares.get(one["judge"], {}))),
             Entry(f"{one['malformed']:,}"),
             Entry(f"{one['input_tokens'] + one['output_tokens']:,}"),
-            Entry(NOTHING if one["usd"] is None else f"{one['usd']:,.4f}"),
+            Entry(_usd(one["usd"])),
             Entry(f"{one['seconds']:,.1f}"),
         )
         for one in report["judges"]
@@ -245,9 +261,5 @@ def _number(value: float | None) -> str:
     return NOTHING if value is None else f"{value:.3f}"
 
 
-def _seconds(value: float) -> str:
-    if value < 60:
-        return f"{value:.1f} s"
-    minutes, seconds = divmod(round(value), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds:02}"
+def _usd(value: float | None) -> str:
+    return NOTHING if value is None else f"{value:,.4f}"

@@ -9,6 +9,7 @@ from zelo.evaluation.costs import Price
 from zelo.evaluation.experiment import Stage as Tell
 from zelo.journal import Journal
 from zelo.training.budget import Budget, Ledger
+from zelo.training.judges.judge import Judge
 from zelo.training.judges.specs import KINDS, PAIRWISE, Making, make_judges, parse_spec
 from zelo.training.judging import judge as judge_pairs
 from zelo.training.lookup import CandidateFile
@@ -16,7 +17,14 @@ from zelo.training.pipeline.content import model_files
 from zelo.training.pipeline.sources import check_different
 from zelo.training.pipeline.tables import Config
 
-__all__ = ["ask", "check_judges", "judge_files", "judge_settings"]
+__all__ = [
+    "ask",
+    "check_judges",
+    "judge_files",
+    "judge_settings",
+    "make_unprepared",
+    "prices_of",
+]
 
 BM25 = "bm25"
 WITHOUT_FILES = ("oracle", BM25)
@@ -49,7 +57,7 @@ def ask(
             out,
             journal=journal,
             budget=Budget(wanted.budget_usd, wanted.budget_tokens) if ensemble else None,
-            prices=_prices(config) if ensemble else None,
+            prices=prices_of(config) if ensemble else None,
             on_stage=tell,
         )
     return found.figures()
@@ -70,15 +78,34 @@ def check_judges(config: Config) -> None:
             if name not in names:
                 message = f"there is a {what} of {name!r}, but no such judge; judges are: "
                 raise InputError(message + ", ".join(names))
-    prices, budget = _prices(config), Budget(config.judge.budget_usd, config.judge.budget_tokens)
-    none: Any = None  # only BM25 looks at the candidates, which are yet to be found
-    making = _making(config, none, {}, config.judge.keys)
-    made = make_judges([one for one in specs if one.judge != BM25], making)
+    prices, budget = prices_of(config), Budget(config.judge.budget_usd, config.judge.budget_tokens)
+    made = make_unprepared(config)
     for judge in made:
         judge.release()
     asked = {judge.name for judge in made}
     known = {name: price for name, price in prices.items() if name in asked}
     Ledger(made, dict.fromkeys(asked, ()), known, budget)
+
+
+def make_unprepared(config: Config) -> list[Judge]:
+    """Make the judges, all but BM25, which indexes the candidates; nothing else is loaded.
+
+    Raises:
+        InputError: as `make_judges`.
+        ModelError: a model has no such name or folder.
+    """
+    none: Any = None  # only BM25 looks at the candidates, which may be yet to be found
+    specs = [spec for spec in map(parse_spec, config.judges) if spec.judge != BM25]
+    return make_judges(specs, _making(config, none, {}, config.judge.keys))
+
+
+def prices_of(config: Config) -> dict[str, Price]:
+    """Return the prices by judge.
+
+    Raises:
+        InputError: one is no price.
+    """
+    return {name: Price.parse(text) for name, text in config.judge.prices.items()}
 
 
 def judge_settings(config: Config, specs: Sequence[str]) -> dict[str, Any]:
@@ -126,7 +153,3 @@ def _folder(judge: str) -> pathlib.Path | None:
         return folder if kind and folder.is_dir() else None
     found = model_files(name)
     return found if isinstance(found, pathlib.Path) else None
-
-
-def _prices(config: Config) -> dict[str, Price]:
-    return {name: Price.parse(text) for name, text in config.judge.prices.items()}

@@ -10,6 +10,7 @@ import pathlib
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -17,18 +18,14 @@ from zelo import errors
 from zelo.errors import ScoringError, ZeloError
 from zelo.evaluation.experiment import Stage as Tell
 from zelo.journal import Journal
+from zelo.training.learning.launched import is_first
 
-__all__ = ["inside", "launch", "work"]
+__all__ = ["end_with_the_run", "launch", "work"]
 
 Figures = dict[str, Any]
 LOCK = "training.sqlite"
-"""Held by the first process while it trains: should the run be killed, the others live on for a
-while, and a new run must not train beside them."""
-
-
-def inside() -> bool:
-    """Whether this process is one of several."""
-    return int(os.environ.get("WORLD_SIZE", "1")) > 1
+"""Held by the first process while it trains: should the run be killed, that one lives on for a
+moment, and a new run must not train beside it."""
 
 
 def launch(settings: Figures, stage: str, processes: int, tell: Tell) -> Figures:
@@ -55,7 +52,11 @@ def launch(settings: Figures, stage: str, processes: int, tell: Tell) -> Figures
         with (
             log.open("w", encoding="utf-8") as errors_to,
             subprocess.Popen(  # noqa: S603 - our own module
-                command, stdout=subprocess.PIPE, stderr=errors_to, text=True
+                command,
+                stdin=subprocess.PIPE,  # by which they see that this process has gone
+                stdout=subprocess.PIPE,
+                stderr=errors_to,
+                text=True,
             ) as started,
         ):
             assert started.stdout is not None  # noqa: S101 - it is a pipe
@@ -76,7 +77,7 @@ def launch(settings: Figures, stage: str, processes: int, tell: Tell) -> Figures
 
 def work(carry_out: Callable[[Tell], Figures], folder: pathlib.Path, answer: pathlib.Path) -> None:
     """Do one process's part of a stage; the first one holds the lock, tells and answers."""
-    if os.environ["RANK"] != "0":
+    if not is_first():
         carry_out(lambda what: lambda done, total: None)
         return
     try:
@@ -87,6 +88,20 @@ def work(carry_out: Callable[[Tell], Figures], folder: pathlib.Path, answer: pat
     answer.write_text(json.dumps(found))
     if "error" in found:
         sys.exit(1)  # which ends the others
+
+
+def end_with_the_run() -> None:
+    """End this process at once when the run has gone, though it was killed; the others do the same.
+
+    Standard input is a pipe that only the run can write to, and never does: it ends with the run.
+    """
+
+    def watch() -> None:
+        while os.read(sys.stdin.fileno(), 1):
+            pass
+        os._exit(1)
+
+    threading.Thread(target=watch, name="zelo-run-watch", daemon=True).start()
 
 
 def _follow(lines: Iterable[str], tell: Tell) -> None:

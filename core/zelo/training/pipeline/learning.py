@@ -9,10 +9,11 @@ from typing import Any
 from zelo.catalog import resolve
 from zelo.evaluation.experiment import Stage as Tell
 from zelo.local.options import InstanceKey
+from zelo.training.learning.launched import is_one_of_several
 from zelo.training.learning.settings import Learning
 from zelo.training.learning.starting import inspect_start, start_encoder
 from zelo.training.pipeline.content import Contents, model_files
-from zelo.training.pipeline.launching import inside, launch
+from zelo.training.pipeline.launching import launch
 from zelo.training.pipeline.tables import Config
 
 __all__ = [
@@ -95,7 +96,7 @@ def train_again(
 
 def spread(config: Config, stage: str, processes: int, train: Train, tell: Tell) -> Figures:
     """Train in so many processes; where this is one of them, do its part."""
-    if processes == 1 or inside():
+    if processes == 1 or is_one_of_several():
         return train(tell)
     return launch(config.plain(), stage, processes, tell)
 

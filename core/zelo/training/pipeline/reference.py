@@ -35,7 +35,9 @@ def _lines() -> Iterator[str]:
             tables[name] = table
         else:
             yield from _key(name, field)
-    yield from _comment(f"Of each collection: {', '.join(Source.model_fields)}.")
+    yield from _comment(Source.__doc__ or "")
+    for name, field in Source.model_fields.items():
+        yield from _comment(f"{name}: {field.description}", indent="  ")
     for name, table in tables.items():
         yield ""
         yield from _comment(table.__doc__ or "")
@@ -72,6 +74,9 @@ def _written(value: Any) -> str | None:
     return None if value is None else json.dumps(value, ensure_ascii=False)
 
 
-def _comment(text: str) -> Iterator[str]:
-    for line in textwrap.wrap(" ".join(text.split()), WIDTH):
+def _comment(text: str, indent: str = "") -> Iterator[str]:
+    inside = indent and f"{indent}  "
+    for line in textwrap.wrap(
+        " ".join(text.split()), WIDTH, initial_indent=indent, subsequent_indent=inside
+    ):
         yield f"# {line}"

@@ -55,7 +55,7 @@ def _left_out(candidates: Figures) -> Iterator[str]:
         if left_out:
             yield (
                 f"{one['collection']}: {left_out:,} queries were left out, as no split judges "
-                "them; to train on them too, put them into a folder of their own without qrels."
+                "them; to train on them too, set unjudged = true for this collection."
             )
 
 

@@ -65,13 +65,17 @@ def _charts(folder: pathlib.Path) -> Iterator[str]:
     """Show the charts that there are, those of other parts of the run among them."""
     places = {
         "Quality": "evaluation/charts/quality.png",
-        "Learning curve": "model/curve.png",
-        "Learning curve, refined": "refined/model/curve.png",
+        "Learning curve of distill": "distilled/curve.png",
+        "Learning curve of pointwise": "model/curve.png",
+        "Learning curve of distill-refined": "refined/distilled/curve.png",
+        "Learning curve of pointwise-refined": "refined/model/curve.png",
         "Targets": "charts/targets.png",
         "Time": "charts/time.png",
     }
     for title, place in places.items():
         if (folder / place).exists():
+            yield ""
+            yield f"**{title}**"
             yield ""
             yield f"![{title}]({place})"
 

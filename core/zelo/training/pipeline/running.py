@@ -11,15 +11,16 @@ from typing import NamedTuple
 
 from zelo.errors import InputError, ScoringError, ZeloError
 from zelo.journal import Journal
+from zelo.training.learning.launched import is_one_of_several
+from zelo.training.pipeline.asking import Asking, asking
 from zelo.training.pipeline.chain import Chain
 from zelo.training.pipeline.expecting import expected
-from zelo.training.pipeline.launching import inside
 from zelo.training.pipeline.remarks import standings
 from zelo.training.pipeline.report import Report, report_of
 from zelo.training.pipeline.stage import Done, Ledger, Stage, Tell
 from zelo.training.pipeline.tables import Config
 
-__all__ = ["Planned", "plan", "run"]
+__all__ = ["Plan", "Planned", "plan", "run"]
 
 LEDGER = "stages.sqlite"
 
@@ -33,6 +34,15 @@ class Planned(NamedTuple):
     will turn out that they did not change."""
     amount: Mapping[str, int]
     """How much it is: what it came to, or else at most; of what, by name."""
+
+
+class Plan(NamedTuple):
+    """A run, before anything is done."""
+
+    stages: tuple[Planned, ...]
+    judges: tuple[Asking, ...]
+    """What each is asked, and what it costs; BM25, which costs nothing, is left out."""
+    budget_usd: float | None
 
 
 def run(
@@ -87,6 +97,7 @@ def run(
             except (ZeloError, KeyboardInterrupt) as stop:
                 _stopped(stop, stage, report_of(chain, ledger), chain.folder)
                 raise
+            chain.readings.forget()  # what comes next needs the memory
             if on_done is not None:
                 on_done(stage.name, done, found is not None)
         report = report_of(chain, ledger)
@@ -94,8 +105,8 @@ def run(
     return report
 
 
-def plan(config: Config) -> list[Planned]:
-    """Return the stages of a run, and which of them are done; no work is done.
+def plan(config: Config) -> Plan:
+    """Return the stages of a run, which of them are done, and what judging costs; no work is done.
 
     What is not done is checked as `run` does, but for a model on the hub, which is not fetched.
 
@@ -110,12 +121,16 @@ def plan(config: Config) -> list[Planned]:
         return _planned(chain, Ledger(journal, chain.folder))
 
 
-def _planned(chain: Chain, ledger: Ledger) -> list[Planned]:
+def _planned(chain: Chain, ledger: Ledger) -> Plan:
     _check(chain.stages, ledger)
     found = ledger.standing(chain.stages)
     figures = {name: done.figures for name, done in found.items() if done is not None}
-    amounts = expected(chain.config, list(found), figures)
-    return [Planned(name, done is not None, amounts[name]) for name, done in found.items()]
+    amounts = expected(chain.config, chain.readings, list(found), figures)
+    return Plan(
+        tuple(Planned(name, done is not None, amounts[name]) for name, done in found.items()),
+        tuple(asking(chain, found, amounts)),
+        chain.config.judge.budget_usd,
+    )
 
 
 def _check(stages: Iterable[Stage], ledger: Ledger) -> None:
@@ -158,7 +173,7 @@ def _telling(name: str, on_stage: Tell | None) -> Tell:
 
 
 def _check_alone() -> None:
-    if inside():
+    if is_one_of_several():
         message = (
             "zelo train run is one process, so that every pair is judged once; start it without "
             "accelerate or torchrun, and for several cards set processes= in [pointwise]"

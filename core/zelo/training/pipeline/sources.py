@@ -12,14 +12,7 @@ from zelo.collections.texts import read_queries
 from zelo.errors import InputError
 from zelo.training.pipeline.tables import Config, Evaluated, Source
 
-__all__ = [
-    "Trained",
-    "check_different",
-    "collection_files",
-    "evaluated",
-    "read_evaluated",
-    "read_source",
-]
+__all__ = ["Readings", "Trained", "check_different", "collection_files", "evaluated"]
 
 TRAINING_SPLIT = "train"
 HELD_OUT = (DEFAULT_SPLIT, "dev")
@@ -36,36 +29,47 @@ class Trained(NamedTuple):
     """Queries that were left out because a split `test` or `dev` judges them; counted where what
     is trained on is no split."""
     in_no_split: int
-    """Queries that were left out because no split judges them; counted where the split that is
-    trained on was not named."""
+    """Queries that were left out because no split judges them, and `unjudged` was not said; counted
+    where the split that is trained on was not named."""
 
 
-def read_source(source: Source) -> Trained:
-    """Read a collection to train on, under the name that it is to have; qrels are not needed.
+class Readings:
+    """Collections as they were read, for all who look at one within a plan or a stage."""
 
-    Where a split is to be trained on, only its queries are. Where none is, all are but those of
-    `test` and `dev`, without judgements.
+    def __init__(self) -> None:
+        self._sources: dict[Source, Trained] = {}
+        self._evaluated: dict[Evaluated, Collection] = {}
 
-    Raises:
-        InputError: as `zelo.collections.read_collection`, or it has several splits and none is
-            named, or every query stands in `test` or `dev`.
-    """
-    split, folder = _training_split(source), pathlib.Path(source.path)
-    if split is None and splits_of(folder):
-        found = _read_rest(source, folder)
-    else:
-        read = read_collection(folder, split=split, lenient=source.lenient, unjudged=True)
-        chosen_here = split is not None and source.split is None
-        unnamed = _in_no_split(folder, read.collection) if chosen_here else 0
-        found = Trained(read.collection, 0, unnamed)
-    name = source.name or found.collection.name
-    return found._replace(collection=dataclasses.replace(found.collection, name=name))
+    def source(self, one: Source) -> Trained:
+        """Return a collection to train on, under the name that it is to have, without judgements
+        where it has none.
 
+        Where a split is to be trained on, only its queries are, and with `unjudged` those that no
+        split judges. Where none is, all are but those of `test` and `dev`, without judgements.
 
-def read_evaluated(one: Evaluated) -> Collection:
-    """Read a collection to evaluate on, under the name that it is to have."""
-    found = read_collection(one.path, split=one.split, lenient=one.lenient).collection
-    return dataclasses.replace(found, name=one.name or found.name)
+        Raises:
+            InputError: as `zelo.collections.read_collection`, or it has several splits and none is
+                named, or every query stands in `test` or `dev`.
+        """
+        if one not in self._sources:
+            self._sources[one] = _read_source(one)
+        return self._sources[one]
+
+    def evaluated(self, one: Evaluated) -> Collection:
+        """Return a collection to evaluate on, under the name that it is to have.
+
+        Raises:
+            InputError: as `zelo.collections.read_collection`.
+        """
+        if one not in self._evaluated:
+            read = read_collection(one.path, split=one.split, lenient=one.lenient).collection
+            self._evaluated[one] = dataclasses.replace(read, name=one.name or read.name)
+        return self._evaluated[one]
+
+    def forget(self) -> None:
+        """Give the memory back: what is asked for again is read anew."""
+        self._sources.clear()
+        self._evaluated.clear()
 
 
 def evaluated(config: Config) -> list[Evaluated]:
@@ -97,7 +101,7 @@ def collection_files(one: Source | Evaluated) -> Files:
     if not folder.is_dir():
         return {"file": folder}
     files = {name: folder / f"{name}.jsonl" for name in ("corpus", "queries")}
-    if isinstance(one, Source) and one.split is None:  # then the others' queries are left out
+    if isinstance(one, Source) and (one.split is None or one.unjudged):  # others' are left out
         return files | {f"qrels {split}": _qrels(folder, split) for split in splits_of(folder)}
     return files | {"qrels": _qrels(folder, one.split or DEFAULT_SPLIT)}
 
@@ -115,6 +119,19 @@ def _training_split(source: Source) -> str | None:
         return TRAINING_SPLIT if TRAINING_SPLIT in free else free[0]
     message = f"{source.path} has the splits {', '.join(splits)}; say which to train on with split="
     raise InputError(message)
+
+
+def _read_source(source: Source) -> Trained:
+    split, folder = _training_split(source), pathlib.Path(source.path)
+    if split is None and splits_of(folder):
+        found = _read_rest(source, folder)
+    else:
+        read = read_collection(folder, split=split, lenient=source.lenient, unjudged=True)
+        found = Trained(read.collection, 0, 0)
+        if split is not None and (source.unjudged or source.split is None):
+            found = _with_unjudged(found, folder, wanted=source.unjudged)
+    name = source.name or found.collection.name
+    return found._replace(collection=dataclasses.replace(found.collection, name=name))
 
 
 def _read_rest(source: Source, folder: pathlib.Path) -> Trained:
@@ -138,10 +155,21 @@ def _read_rest(source: Source, folder: pathlib.Path) -> Trained:
     return Trained(rest, len(whole.queries) - len(kept), 0)
 
 
-def _in_no_split(folder: pathlib.Path, collection: Collection) -> int:
-    """Count the queries that no split of a folder judges."""
-    queries = {name for name, one in read_queries(folder / "queries.jsonl", []).items() if one.text}
-    return len(queries - _judged(folder, queries, collection, splits_of(folder)))
+def _with_unjudged(trained: Trained, folder: pathlib.Path, *, wanted: bool) -> Trained:
+    """Add the queries of a folder that no split judges, or count them where they are not wanted."""
+    collection = trained.collection
+    every = read_queries(folder / "queries.jsonl", [])
+    texts = {query_id: one.text for query_id, one in every.items() if one.text.strip()}
+    judged = _judged(folder, texts, collection, splits_of(folder))
+    rest = {query_id: text for query_id, text in texts.items() if query_id not in judged}
+    if not wanted:
+        return trained._replace(in_no_split=len(rest))
+    larger = dataclasses.replace(
+        collection,
+        queries={**collection.queries, **rest},
+        qrels={**collection.qrels, **{query_id: {} for query_id in rest}},
+    )
+    return trained._replace(collection=larger)
 
 
 def _judged(

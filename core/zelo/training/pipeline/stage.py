@@ -63,7 +63,7 @@ class Ledger:
     def done(self, stage: Stage) -> Done | None:
         """Return how a stage ended, if its inputs, settings and outputs are still the same."""
         kept = self._kept(stage)
-        if kept.get("digest") != self._digest(stage) or OUTPUTS not in kept:
+        if OUTPUTS not in kept or kept["digest"] != self._digest(stage):
             return None
         if kept[OUTPUTS] != self._outputs(stage):
             return None

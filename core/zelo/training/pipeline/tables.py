@@ -49,6 +49,7 @@ class _Collection(_Table):
     name: str | None = None
     """What tables and query ids call it; default, the name of its folder or file."""
     split: str | None = None
+    """Which of its qrels."""
     queries: Count | None = None
     """At most so many, evenly spaced; None for all."""
     lenient: bool = False
@@ -59,6 +60,8 @@ class Source(_Collection):
     """A collection to train on. Its split is by default `train`, or the only one besides test and
     dev; without one, all queries are trained on that test and dev do not judge."""
 
+    unjudged: bool = False
+    """Train too on its queries that no split judges: no judge but the oracle needs judgements."""
     weight: Annotated[float, Field(gt=0)] = 1.0
     """Its share of the queries, where the others' are theirs."""
 

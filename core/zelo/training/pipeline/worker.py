@@ -5,10 +5,11 @@ import pathlib
 import sys
 
 from zelo.training.pipeline.chain import Chain
-from zelo.training.pipeline.launching import work
+from zelo.training.pipeline.launching import end_with_the_run, work
 from zelo.training.pipeline.tables import Config
 
 if __name__ == "__main__":
+    end_with_the_run()
     job = json.loads(pathlib.Path(sys.argv[1]).read_text(encoding="utf-8"))
     chain = Chain(Config.model_validate(job["settings"]))
     (stage,) = (one for one in chain.stages if one.name == job["stage"])
