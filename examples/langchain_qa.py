@@ -25,7 +25,7 @@ from zelo.retrieval.python_docs import python_docs
 
 # Chosen, like the demo's, because BM25 misses here. zelo-nano is small, and does not always help.
 QUESTIONS = (
-    "how do I get the current working directory?",
+    "how do I decode base64 text?",
     "how do I wrap long lines of text?",
 )
 PROMPT = ChatPromptTemplate.from_template("Answer from this:\n{context}\n\nQuestion: {question}")

@@ -20,8 +20,8 @@ from zelo.retrieval.python_docs import python_docs
 
 # Chosen, like the demo's, because BM25 misses here. zelo-nano is small, and does not always help.
 QUESTIONS = (
-    "how do I generate a secure random token?",
-    "how do I run a shell command and capture its output?",
+    "how do I make a temporary directory?",
+    "how do I decode base64 text?",
 )
 
 

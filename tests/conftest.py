@@ -1,7 +1,7 @@
 """What all tests share: an environment without the user's settings, and tiny models.
 
 Tests reach no hub: huggingface_hub is put offline before anything imports it, with a cache of its
-own. `ZELO_TEST_MODEL_*` stays readable; `HYPOTHESIS_PROFILE=nightly` asks for more examples.
+own. `ZELO_TEST_*` stays readable; `HYPOTHESIS_PROFILE=nightly` asks for more examples.
 """
 
 import os
@@ -19,7 +19,7 @@ SCRUBBED = (
     *("LANGCHAIN_", "LANGSMITH_"),  # or the tests would send traces
     "OPENAI_",
 )
-KEPT = ("ZELO_TEST_MODEL_",)
+KEPT = ("ZELO_TEST_",)
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # several of them share the cores
     os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -156,3 +156,12 @@ def openai(running_openai: Any) -> Any:
 
     vars(running_openai).update(vars(FakeOpenAI(url=running_openai.url)))
     return running_openai
+
+
+@pytest.fixture(scope="module")
+def only_cluster() -> Iterator[None]:
+    """Let one Ray cluster start at a time: two of them starve each other on a few cores."""
+    from filelock import FileLock
+
+    with FileLock(Path(tempfile.gettempdir()) / "zelo-tests-ray.lock"):
+        yield

@@ -254,6 +254,14 @@ def test_changed_weights_are_another_reranker(tiny_model: Path, tmp_path: Path) 
     assert before != Pointwise(Reranker(folder, strip=True)).identity
 
 
+def test_the_packaged_model_is_kept_by_its_files() -> None:
+    """Another zelo-nano under the same name is asked anew; a server is known by its address."""
+    here = Pointwise(Reranker("zelo-nano")).identity
+    assert "model.safetensors" in {name for name, *_ in here["files"]}
+    there = Pointwise(Reranker("zelo-nano", base_url="http://127.0.0.1:1")).identity
+    assert there["files"] == []
+
+
 def test_names_tell_systems_and_rerankers_apart() -> None:
     """Two of one name could not be told apart in any table."""
     twins = [System("s", EVERY), System("s", EVERY, Oracle())]

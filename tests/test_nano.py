@@ -328,7 +328,7 @@ def test_nano_scores_alike_in_sentence_transformers() -> None:
     with Reranker("zelo-nano") as reranker:
         logits = reranker.score("cold river", texts, scale="logit")
     expected = official.predict([("cold river", text) for text in texts])
-    assert logits == pytest.approx(expected, abs=1e-4)
+    assert logits == pytest.approx(expected, rel=1e-4)
 
 
 def test_a_copy_scores_as_the_packaged_model(tmp_path: Path) -> None:
@@ -360,15 +360,15 @@ def test_weights_may_be_read_by_whom_the_other_files_may(tmp_path: Path) -> None
 
 
 def test_nano_is_small_and_whole() -> None:
-    """The packaged folder keeps to its limits: 8 MB, 3.5 million parameters, no machine path."""
+    """The packaged folder keeps to its limits: 8 MB, 2 million parameters, no machine path."""
     import zelo
 
     folder = Path(zelo.__file__).parent / "models" / "zelo-nano"
     files = [path for path in folder.rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in files) < 8_000_000
     model = Qwen3ForCausalLM.from_pretrained(folder)
-    assert sum(weight.numel() for weight in model.parameters()) <= 3_500_000
-    assert model.dtype == torch.bfloat16
+    assert sum(weight.numel() for weight in model.parameters()) <= 2_000_000
+    assert model.dtype == torch.float32  # rounded to bfloat16 its order is another
     texts = [p.read_text(encoding="utf-8") for p in files if p.suffix in {".json", ".md"}]
     here = (str(Path.home()), str(Path(zelo.__file__).parents[2]))
     assert not any(path in text for text in texts for path in here)

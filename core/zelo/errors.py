@@ -20,6 +20,8 @@ ZeloError
 ├── BudgetError                         judging would cost more than the budget allows
 └── MissingExtraError (also ImportError)  an optional package is not installed
 
+`zelo.bulk.errors` adds three that bulk scoring alone raises.
+
 A message says what was wrong, where, and what to do. It never holds a document's text.
 """
 

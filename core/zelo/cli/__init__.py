@@ -18,9 +18,15 @@ from zelo.cli.demo import demo
 from zelo.cli.doctor import EPILOG as DOCTOR_EXAMPLES
 from zelo.cli.doctor import doctor
 from zelo.cli.evaluate import evaluate_commands
+from zelo.cli.export import EPILOG as EXPORT_EXAMPLES
+from zelo.cli.export import export
+from zelo.cli.plan import EPILOG as PLAN_EXAMPLES
+from zelo.cli.plan import plan
 from zelo.cli.render import note, silence_stdout
 from zelo.cli.rerank import EPILOG as RERANK_EXAMPLES
 from zelo.cli.rerank import rerank
+from zelo.cli.score import EPILOG as SCORE_EXAMPLES
+from zelo.cli.score import score
 from zelo.cli.serve import EPILOG as SERVE_EXAMPLES
 from zelo.cli.serve import serve
 from zelo.cli.train import train_commands
@@ -71,6 +77,9 @@ app.command(epilog=SERVE_EXAMPLES)(serve)
 app.command(epilog=DOCTOR_EXAMPLES)(doctor)
 app.add_typer(evaluate_commands, name="evaluate")
 app.add_typer(train_commands, name="train")
+app.command(epilog=SCORE_EXAMPLES)(score)
+app.command(epilog=PLAN_EXAMPLES)(plan)
+app.command(epilog=EXPORT_EXAMPLES)(export)
 app.add_typer(bench_commands, name="bench")
 
 

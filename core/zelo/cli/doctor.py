@@ -26,6 +26,8 @@ zelo doctor --base-url https://gpu-box:8000 --model zerank-1 --reference ~/model
 zelo doctor --base-url http://localhost:8000 --dialect vllm --score-scale logit --json
 
 zelo doctor --model ./my-zerank
+
+zelo doctor --base-url http://localhost:8000 --model mine --known export/zelo-probes.json
 """
 SERVER, PROBES = "Server", "Probes"  # headings in --help
 DEFAULT = "zerank-2"
@@ -87,6 +89,17 @@ def doctor(
             rich_help_panel=MODEL,
         ),
     ] = None,
+    known: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            exists=True,
+            dir_okay=False,
+            help="The scores that the right model gives, as zelo export writes them beside one; "
+            "no weights are needed then.",
+            rich_help_panel=MODEL,
+        ),
+    ] = None,
     family: Family = None,
     device: Device = None,
     longest_document: Annotated[
@@ -135,6 +148,7 @@ def doctor(
             dialect=dialect,
             score_scale=scale,
             reference=reference,
+            known=known,
             device=device,
             allow_http=allow_http,
             timeout=timeout,

@@ -11,7 +11,7 @@ from zelo.doctor.claim import Claim
 from zelo.doctor.diagnosis import diagnose
 from zelo.doctor.endpoint import Endpoint, LocalEndpoint, RemoteEndpoint
 from zelo.doctor.matching import compared
-from zelo.doctor.pairs import Known, published
+from zelo.doctor.pairs import Known, known_in, published
 from zelo.doctor.probes import observe
 from zelo.doctor.report import Report
 from zelo.errors import InputError, MissingExtraError, UnknownModelError, ZeloError
@@ -47,6 +47,9 @@ class Examination:
     """What its numbers ought to be; None for what its dialect promises, or probabilities."""
     reference: Path | None = None
     """A folder with the model's weights."""
+    known: Path | None = None
+    """A file with what the right model gives, which `zelo export` writes; its weights then are
+    loaded only where `reference` names them."""
     device: str | None = None
     """Where weights are computed with; None for an accelerator if there is one."""
     allow_http: bool = False
@@ -99,7 +102,8 @@ def _check(wanted: Examination) -> None:
 def _examined(
     wanted: Examination, source: ModelSource | None, address: Address | None, on_step: OnStep
 ) -> Report:
-    family = _family(wanted, source)
+    told = known_in(wanted.known) if wanted.known else published(wanted.model)
+    family = _family(wanted, source, told)
     endpoint = _endpoint(wanted, family, source, address, on_step)
     try:
         reference = _reference(wanted, source, on_step)
@@ -108,7 +112,7 @@ def _examined(
             wanted.model,
             family or FAMILIES["zerank"],
             endpoint.scale,
-            _known(wanted.model, reference),
+            _known(wanted.model, told, reference),
             reference,
         )
         seen = observe(endpoint, family, wanted.longest, on_step)
@@ -153,8 +157,8 @@ def _source(wanted: Examination) -> ModelSource | None:
         return None
 
 
-def _family(wanted: Examination, source: ModelSource | None) -> Family | None:
-    name = wanted.family or (source.family if source else None)
+def _family(wanted: Examination, source: ModelSource | None, told: Known | None) -> Family | None:
+    name = wanted.family or (told.family if told else None) or (source.family if source else None)
     return None if name is None else family_named(name)
 
 
@@ -162,7 +166,7 @@ def _reference(
     wanted: Examination, source: ModelSource | None, on_step: OnStep
 ) -> "Reference | None":
     """Load the weights to compare with: those given, or those of a model that is a folder."""
-    folder = wanted.reference or (source.folder if source else None)
+    folder = wanted.reference or (source.folder if source and not wanted.known else None)
     if folder is None:
         return None
     on_step(f"loading {folder} to compare with")
@@ -173,13 +177,12 @@ def _reference(
     return Reference(folder, wanted.family or (source.family if source else None), wanted.device)
 
 
-def _known(model: str, reference: "Reference | None") -> Known | None:
-    """Return what the right model gives: by its weights, or as published.
+def _known(model: str, told: Known | None, reference: "Reference | None") -> Known | None:
+    """Return what the right model gives: by its weights, or as it was told.
 
     Raises:
-        InputError: the weights give other numbers than were published for the model.
+        InputError: the weights give other numbers than were told of the model.
     """
-    told = published(model)
     if reference is None:
         return told
     computed = reference.known()

@@ -32,7 +32,7 @@ VLLM = r"""vllm serve {repository} --runner pooling \
     "classifier_from_token": ["Yes"], "method": "no_post_processing"}' \
   --pooler-config '{"logit_sigma": 5, "use_activation": true}' \
   --chat-template score_template.jinja"""
-LLAMA_CPP = "llama-server -m {model}-Q8_0.gguf --reranking -c 8192 -b 8192 -ub 8192"
+LLAMA_CPP = "llama-server -m {model}-Q8_0.gguf --reranking --parallel 1 -c 8192 -b 8192 -ub 8192"
 SERVE = "zelo serve --model {model}"
 
 

@@ -1,6 +1,7 @@
 """The pairs that are asked for, and what is known of them: published, or computed from weights."""
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -9,9 +10,20 @@ from typing import Any
 
 from zelo.catalog import ALIASES, HUB_NAMES
 from zelo.doctor.scales import logit_of
-from zelo.families import FAMILIES
+from zelo.errors import InputError
+from zelo.families import FAMILIES, family_named
 
-__all__ = ["BLANK_PAIR", "PAIRS", "Known", "Pair", "Question", "ordering", "published", "questions"]
+__all__ = [
+    "BLANK_PAIR",
+    "PAIRS",
+    "Known",
+    "Pair",
+    "Question",
+    "known_in",
+    "ordering",
+    "published",
+    "questions",
+]
 
 GOLDEN = Path(__file__).parent / "golden"
 PUBLISHED = ("zerank-2", "zerank-1-small")
@@ -33,6 +45,8 @@ class Known:
     """Where the values come from, with model and revision."""
     logits: tuple[float | None, ...]
     """Raw logits, in the order of `PAIRS`."""
+    family: str | None = None
+    """The model's family, where the source says it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +102,26 @@ def published(model: str) -> Known | None:
         f"published for {golden['model']} at {revision}: {golden['source']}",
         tuple(known.get((pair.query, pair.document)) for pair in PAIRS),
     )
+
+
+def known_in(path: Path) -> Known:
+    """Read what a file says of a model, as `zelo export` writes it beside one.
+
+    Raises:
+        InputError: the file is of another kind, or tells nothing of the pairs that are asked for.
+    """
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+        known = {(str(p["query"]), str(p["document"])): float(p["logit"]) for p in told["pairs"]}
+        family, source = told["family"], f"{path}: {told['model']}, {told['source']}"
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise InputError(f"{path} is no file of scores that zelo export wrote") from error
+    logits = tuple(known.get((pair.query, pair.document)) for pair in PAIRS)
+    if not all(logit is None or math.isfinite(logit) for logit in logits) or not any(
+        logit is not None for logit in logits
+    ):
+        raise InputError(f"{path} tells no scores of the pairs that are asked for; export again")
+    return Known(source, logits, family_named(family).name)
 
 
 def ordering() -> tuple[float | None, ...]:

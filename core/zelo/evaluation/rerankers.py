@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import zelo
+from zelo.catalog import resolve
 from zelo.evaluation.results import ORACLE
 from zelo.evaluation.systems import Case, Ordered, Scores
 from zelo.reranker import Reranker
@@ -59,7 +60,7 @@ class Pointwise:
         return {
             "zelo": zelo.__version__,
             "reranker": {k: _plain(v) for k, v in settings.items() if k not in WITHOUT_EFFECT},
-            "files": _files(Path(str(settings["model"]))),
+            "files": [] if "base_url" in settings else _files(str(settings["model"])),
             "instruction": self._instruction,
         }
 
@@ -130,9 +131,10 @@ def _plain(value: Any) -> Any:
     return value if isinstance(value, str | int | float | bool | list | dict | None) else str(value)
 
 
-def _files(folder: Path) -> list[list[Any]]:
+def _files(model: str) -> list[list[Any]]:
     """Name, size and time of a model folder's files: another model may come to lie there."""
-    if not folder.is_dir():
+    folder = resolve(model).folder  # the packaged model has one too
+    if folder is None:
         return []
     stats = [(path.name, path.stat()) for path in sorted(folder.iterdir()) if path.is_file()]
     return [[name, found.st_size, found.st_mtime_ns] for name, found in stats]

@@ -25,15 +25,16 @@ from transformers import Qwen3Config, Qwen3ForCausalLM
 
 from zelo.training.nano.codes import CODE_DIMS, form_codes
 
+HIDDEN = 128
 LAYERS = 3
-HEADS = 4
+HEADS = 3
 HEAD_DIM = 64
 LENGTH_PRIOR = 1000.0  # tokens; see `_set_last_layer`
 # What makes a sum of matches a logit, see there too. Chosen by looking at a few hundred candidates
 # of development and training queries, and of ContractNLI's: a document that matches 0.4 of what its
 # query could match is as likely relevant as not; most candidates have logits from -25 to 0.
 SHARE_SHIFT, LOGIT_SHIFT = -0.4, -0.05
-MASS_WEIGHT, LOGIT_GAIN = 16.0, 70.0
+MASS_WEIGHT, LOGIT_GAIN = 16.0, 86.0
 # Of the novelty that is squared, see `_multiply`: 1.5 at a word's first occurrence.
 NOVELTY, NOVELTY_SHIFT = 1.333, 0.3
 WORD_GATE = 8.0
@@ -55,7 +56,7 @@ class Dim:
     GAIN, PAIR_GAIN = 96, 97  # match times novelty squared (layer 2's MLP)
     MASS = 98  # idf of all query tokens (last layer, last token)
     SCORE = 99  # what the "Yes" row reads
-    FREE = slice(100, 192)
+    FREE = slice(100, 128)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -72,11 +73,15 @@ class TokenFacts:
 
 
 def nano_config(vocabulary: int, *, eos_id: int, pad_id: int) -> Qwen3Config:
-    """192 wide, 3 layers of 4 heads of 64: 3 million parameters at 10,240 tokens."""
+    """128 wide, 3 layers of 3 heads of 64: 1.6 million parameters at 10,240 tokens.
+
+    As narrow as the facts of `Dim` allow, so that float32 weights are small enough for a package.
+    Rounded to bfloat16, 192 wide, they lost 0.01 to 0.025 nDCG@10 on each development set.
+    """
     return Qwen3Config(
         vocab_size=vocabulary,
-        hidden_size=192,
-        intermediate_size=256,
+        hidden_size=HIDDEN,
+        intermediate_size=16,
         num_hidden_layers=LAYERS,
         num_attention_heads=HEADS,
         num_key_value_heads=HEADS,
@@ -156,8 +161,8 @@ class _Layer:
         embedding = _embedding_norm(model.model.embed_tokens.weight)
         copied = math.sqrt(embedding**2 + CODE_DIMS)
         norm = embedding if index == 0 else copied
-        self.layer.input_layernorm.weight.fill_(norm / math.sqrt(192))
-        self.layer.post_attention_layernorm.weight.fill_(copied / math.sqrt(192))
+        self.layer.input_layernorm.weight.fill_(norm / math.sqrt(HIDDEN))
+        self.layer.post_attention_layernorm.weight.fill_(copied / math.sqrt(HIDDEN))
 
     def sharpness(self, dims: Tensor | list[int], largest_logit: float) -> None:
         """Queries and keys have norm 8 after their RMSNorm, so a weight w gives logits to 8 w^2."""

@@ -1,0 +1,58 @@
+"""How many tokens a prompt has beside the query, the instruction and the document.
+
+What stands before the document is the same for all documents of a query and computed once; what
+follows it is computed with each. Counted with the model's own tokenizer where its folder has one.
+"""
+
+from typing import NamedTuple
+
+from zelo.errors import InputError
+from zelo.families import ZERANK_PROMPT
+from zelo.planning.models import ModelShape
+
+__all__ = ["Frame", "frame_of"]
+
+
+class Frame(NamedTuple):
+    """Tokens of a prompt that are no caller's text."""
+
+    shared: int
+    """Before the document, once for all documents of a query."""
+    own: int
+    """After the document, once for each."""
+
+
+PLAIN = Frame(8, 5)
+"""Of zerank's prompt in Qwen3's tokenizer: its 13 tokens."""
+INSTRUCTED = Frame(20, 5)
+"""The same with zerank-2's tags around query and instruction; one less where a bracket and the
+first word make one token."""
+
+
+def frame_of(shape: ModelShape, instructed: bool) -> Frame:
+    """Return the frame of a model's prompts.
+
+    Raises:
+        InputError: the family takes no instruction.
+        ModelError: tokenizer.json is none.
+    """
+    shape.family.fields("", "an instruction" if instructed else None)  # or it says why not
+    if shape.tokenizer is not None:
+        return _counted(shape.tokenizer.read_text(encoding="utf-8"), shape, instructed)
+    if shape.family.prompt != ZERANK_PROMPT:
+        message = (
+            f"the prompt of family {shape.family.name!r} cannot be counted without a tokenizer; "
+            "give a folder that also holds tokenizer.json"
+        )
+        raise InputError(message)
+    return INSTRUCTED if instructed else PLAIN
+
+
+def _counted(tokenizer_json: str, shape: ModelShape, instructed: bool) -> Frame:
+    from zelo.local.options import Limits
+    from zelo.local.prompt import PromptEncoder
+
+    encoder = PromptEncoder(tokenizer_json, shape.family)
+    # letters, of a token each; two documents, so that what they share becomes the prefix
+    encoded = encoder.encode("q", ["a", "b"], "i" if instructed else None, Limits(shape.context))
+    return Frame(len(encoded.prefix) - 1 - instructed, len(encoded.suffixes[0]) - 1)
