@@ -36,6 +36,12 @@ from zelo.bulk.worker import Job
 
 BLOCKS, ROWS, WORKERS = 24, 6, 2
 LONGEST = 200  # seconds until a wait gives up
+ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",
+    "RAY_worker_niceness": "0",  # not 15, or the other tests starve the workers
+    "RAY_raylet_start_wait_time_s": "240",  # not 30: a busy machine takes longer
+}
+
 pytestmark = [
     pytest.mark.timeout(600),  # clusters start slowly where others are at work
     pytest.mark.usefixtures("only_cluster"),
@@ -150,7 +156,7 @@ def start(work: Work, sockets: Path) -> "subprocess.Popen[str]":
             stdout=subprocess.PIPE,
             stderr=log,
             text=True,
-            env=os.environ | {"RAY_TMPDIR": str(sockets), "OMP_NUM_THREADS": "1"},
+            env=os.environ | ENVIRONMENT | {"RAY_TMPDIR": str(sockets)},
         )
 
 
