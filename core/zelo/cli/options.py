@@ -16,10 +16,13 @@ __all__ = [
     "AsJson",
     "AsOneJson",
     "Device",
+    "DocumentLimit",
     "Dtype",
     "Family",
+    "Instruction",
     "LocalFilesOnly",
     "LongDocuments",
+    "LongDocumentsRead",
     "Model",
     "Scale",
     "as_usage_error",
@@ -116,6 +119,30 @@ Dtype = Annotated[
         help="float32, bfloat16 or float16. Default: by hardware, but float32 for models as "
         "small as zelo-nano.",
         rich_help_panel=MODEL,
+    ),
+]
+Instruction = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TEXT",
+        help="What counts as relevant, for models that take it (zerank-2, qwen3-reranker).",
+        callback=sound_text,
+        rich_help_panel=MODEL,
+    ),
+]
+DocumentLimit = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        min=1,
+        help="Longest document. Default: what the prompt leaves.",
+        rich_help_panel=MODEL,
+    ),
+]
+LongDocumentsRead = Annotated[
+    LongDocuments,
+    typer.Option(
+        help="Read a longer document's beginning, or all of it in windows.", rich_help_panel=MODEL
     ),
 ]
 LocalFilesOnly = Annotated[

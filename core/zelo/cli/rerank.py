@@ -14,10 +14,13 @@ from zelo.cli.options import (
     OUTPUT,
     AsJson,
     Device,
+    DocumentLimit,
     Dtype,
     Family,
+    Instruction,
     LocalFilesOnly,
     LongDocuments,
+    LongDocumentsRead,
     Model,
     Scale,
     as_usage_error,
@@ -117,15 +120,7 @@ def rerank(
     family: Family = None,
     device: Device = None,
     dtype: Dtype = None,
-    instruction: Annotated[
-        str | None,
-        typer.Option(
-            metavar="TEXT",
-            help="What counts as relevant, for models that take it (zerank-2, qwen3-reranker).",
-            callback=sound_text,
-            rich_help_panel=MODEL,
-        ),
-    ] = None,
+    instruction: Instruction = None,
     top_n: Annotated[
         int | None,
         typer.Option(
@@ -154,22 +149,8 @@ def rerank(
             rich_help_panel=MODEL,
         ),
     ] = None,
-    max_document_tokens: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N",
-            min=1,
-            help="Longest document. Default: what the prompt leaves.",
-            rich_help_panel=MODEL,
-        ),
-    ] = None,
-    long_documents: Annotated[
-        LongDocuments,
-        typer.Option(
-            help="Read a longer document's beginning, or all of it in windows.",
-            rich_help_panel=MODEL,
-        ),
-    ] = LongDocuments.TRUNCATE,
+    max_document_tokens: DocumentLimit = None,
+    long_documents: LongDocumentsRead = LongDocuments.TRUNCATE,
     local_files_only: LocalFilesOnly = False,
     as_json: AsJson = False,
 ) -> None:

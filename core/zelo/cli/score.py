@@ -18,13 +18,15 @@ from zelo.cli.options import (
     OUTPUT,
     AsOneJson,
     Device,
+    DocumentLimit,
     Dtype,
     Family,
+    Instruction,
     LocalFilesOnly,
     LongDocuments,
+    LongDocumentsRead,
     Model,
     as_usage_error,
-    sound_text,
 )
 from zelo.cli.render import errors_to, json_line, note, out
 from zelo.scoring import Progress as Report
@@ -108,31 +110,9 @@ def score(
             rich_help_panel=MODEL,
         ),
     ] = None,
-    instruction: Annotated[
-        str | None,
-        typer.Option(
-            metavar="TEXT",
-            help="What counts as relevant, for models that take it.",
-            callback=sound_text,
-            rich_help_panel=MODEL,
-        ),
-    ] = None,
-    max_document_tokens: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N",
-            min=1,
-            help="Longest document. Default: what the prompt leaves.",
-            rich_help_panel=MODEL,
-        ),
-    ] = None,
-    long_documents: Annotated[
-        LongDocuments,
-        typer.Option(
-            help="Read a longer document's beginning, or all of it in windows.",
-            rich_help_panel=MODEL,
-        ),
-    ] = LongDocuments.TRUNCATE,
+    instruction: Instruction = None,
+    max_document_tokens: DocumentLimit = None,
+    long_documents: LongDocumentsRead = LongDocuments.TRUNCATE,
     local_files_only: LocalFilesOnly = False,
     logit: Annotated[
         bool,
