@@ -93,7 +93,7 @@ def flow(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     chance = random.Random(5)  # noqa: S311
     try:
         driver = at_work(work, sockets, drivers)
-        wait_for(lambda: len(parts_of(work.output)) >= 3, driver, log_of(work))
+        wait_for(lambda: len(times(work.output)) >= 3, driver, log_of(work))
         actor = chance.choice(actors_of(driver))
         actor.kill()
         first = times(work.output)

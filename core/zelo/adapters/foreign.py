@@ -33,7 +33,11 @@ FOREIGN = (
     Foreign(("model_name", "model_id", "model_name_or_path"), "`model`"),
     Foreign(("score_threshold", "threshold"), "`min_score`, a probability from 0 to 1"),
     Foreign(("trust_remote_code",), "nothing: a model's own code is never run"),
-    Foreign(("use_fp16",), '`dtype="float16"`; the default is bfloat16 where it is fast'),
+    Foreign(
+        ("use_fp16",),
+        '`dtype="float16"`; the default is bfloat16 where the hardware computes in it, and float32 '
+        "for models as small as zelo-nano",
+    ),
     Foreign(("torch_dtype",), "`dtype`"),
     Foreign(("cache_folder",), "`cache_dir`"),
     Foreign(

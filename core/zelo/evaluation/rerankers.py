@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import zelo
-from zelo.catalog import resolve
+from zelo.catalog import ALIASES
 from zelo.evaluation.results import ORACLE
 from zelo.evaluation.systems import Case, Ordered, Scores
 from zelo.reranker import Reranker
@@ -133,8 +133,9 @@ def _plain(value: Any) -> Any:
 
 def _files(model: str) -> list[list[Any]]:
     """Name, size and time of a model folder's files: another model may come to lie there."""
-    folder = resolve(model).folder  # the packaged model has one too
-    if folder is None:
+    packaged = ALIASES.get(model)
+    folder = Path(model) if packaged is None else packaged.folder
+    if folder is None or not folder.is_dir():
         return []
     stats = [(path.name, path.stat()) for path in sorted(folder.iterdir()) if path.is_file()]
     return [[name, found.st_size, found.st_mtime_ns] for name, found in stats]
