@@ -24,6 +24,7 @@ import numpy as np
 import psutil
 import pytest
 from bulk_kit import HERE, assert_same, pairs, parts_of, write_rows
+from ray_serving import BUSY_MACHINE
 
 from zelo import InputError, ScoringError
 from zelo.bulk import score
@@ -36,11 +37,6 @@ from zelo.bulk.worker import Job
 
 BLOCKS, ROWS, WORKERS = 24, 6, 2
 LONGEST = 200  # seconds until a wait gives up
-ENVIRONMENT = {
-    "OMP_NUM_THREADS": "1",
-    "RAY_worker_niceness": "0",  # not 15, or the other tests starve the workers
-    "RAY_raylet_start_wait_time_s": "240",  # not 30: a busy machine takes longer
-}
 
 pytestmark = [
     pytest.mark.timeout(600),  # clusters start slowly where others are at work
@@ -156,7 +152,7 @@ def start(work: Work, sockets: Path) -> "subprocess.Popen[str]":
             stdout=subprocess.PIPE,
             stderr=log,
             text=True,
-            env=os.environ | ENVIRONMENT | {"RAY_TMPDIR": str(sockets)},
+            env=os.environ | BUSY_MACHINE | {"RAY_TMPDIR": str(sockets)},
         )
 
 

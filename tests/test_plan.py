@@ -25,7 +25,6 @@ from zelo import Reranker
 from zelo.bench.results import Comparison, Machine, Report, WorkloadResult
 from zelo.bulk import BulkResult
 from zelo.errors import InputError, ModelFileError, UnknownModelError, UnsupportedModelError
-from zelo.local import device as devices
 from zelo.local.attention import NAME
 from zelo.local.checkpoint import inspect_checkpoint
 from zelo.local.model import ScoringModel, load_backbone
@@ -45,9 +44,7 @@ from zelo.planning import (
     shape_of,
 )
 from zelo.planning.arithmetic import Tokens, operations_of, tokens_of
-from zelo.planning.measured import CPU_PACK_TOKENS
 from zelo.planning.memory import memory_of
-from zelo.planning.planned import CARD_PACK_TOKENS
 from zelo.planning.speed import COMPILED, EAGER
 
 WORK = Workload(pairs=10**9, query_tokens=20, document_tokens=300)
@@ -261,12 +258,6 @@ def test_tokens_are_those_that_the_engine_counts(
     shape = shape_of(str(tiny_model), "zerank-2")
     tokens = tokens_of(work, frame_of(shape, instructed=False), budget, shape.context)
     assert (tokens.packs, tokens.unique) == (stats.packs, stats.tokens)
-
-
-def test_packs_are_those_of_the_engine() -> None:
-    """The tokens of a pack are the engine's own, by device."""
-    assert CARD_PACK_TOKENS == devices.ACCELERATOR_BATCH_TOKENS
-    assert CPU_PACK_TOKENS == devices.CPU_BATCH_TOKENS
 
 
 def test_sharing_saves_what_the_note_says() -> None:

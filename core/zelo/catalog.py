@@ -12,7 +12,7 @@ from pathlib import Path
 
 from zelo.errors import InputError, UnknownModelError
 
-__all__ = ["ModelSource", "resolve", "server_of_environment"]
+__all__ = ["ModelSource", "folder_of", "resolve", "server_of_environment"]
 
 SERVERS = ("ZELO_BASE_URL", "ZEROENTROPY_BASE_URL")
 """Variables of the environment that name a server, ours first."""
@@ -96,10 +96,15 @@ def server_of_environment(model: str) -> str | None:
 
     A folder and the packaged model are here; who wants them on a server gives base_url.
     """
-    here = ALIASES.get(model) or _folder(model)
-    if here is not None and here.folder is not None:
+    if folder_of(model) is not None:
         return None
     return next((os.environ[name] for name in SERVERS if os.environ.get(name)), None)
+
+
+def folder_of(model: str) -> Path | None:
+    """Return the folder that a model's name means; None for one on the hub, or for none at all."""
+    here = ALIASES.get(model) or _folder(model)
+    return None if here is None else here.folder
 
 
 def _folder(model: str) -> ModelSource | None:

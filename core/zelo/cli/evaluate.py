@@ -22,7 +22,6 @@ from zelo.cli.evaluate_options import (
     EmbeddingUrl,
     ExpGain,
     Folder,
-    Instruction,
     Keys,
     Language,
     Lenient,
@@ -48,6 +47,7 @@ from zelo.cli.options import (
     Device,
     Dtype,
     Family,
+    Instruction,
     as_usage_error,
     by_name,
 )

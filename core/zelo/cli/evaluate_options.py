@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from zelo.cli.options import MODEL, OUTPUT, sound_text
+from zelo.cli.options import MODEL, OUTPUT
 
 __all__ = [
     "AllowHttp",
@@ -19,7 +19,6 @@ __all__ = [
     "EmbeddingUrl",
     "ExpGain",
     "Folder",
-    "Instruction",
     "Keys",
     "Language",
     "Lenient",
@@ -151,15 +150,6 @@ RrfK = Annotated[
         min=0,
         help="Of hybrid's rank fusion, the sum of 1/(K + rank); the vendor used 0.",
         rich_help_panel=SYSTEM,
-    ),
-]
-Instruction = Annotated[
-    str | None,
-    typer.Option(
-        metavar="TEXT",
-        help="What counts as relevant, for models that take it.",
-        callback=sound_text,
-        rich_help_panel=MODEL,
     ),
 ]
 MaxDocumentTokens = Annotated[

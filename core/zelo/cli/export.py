@@ -10,7 +10,14 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from rich.table import Table
 from rich.text import Text
 
-from zelo.cli.options import MODEL, OUTPUT, AsOneJson, Family, LocalFilesOnly, as_usage_error
+from zelo.cli.options import (
+    OUTPUT,
+    AsOneJson,
+    Family,
+    LocalFilesOnly,
+    Revision,
+    as_usage_error,
+)
 from zelo.cli.render import errors_to, json_line, out, symbols
 from zelo.untrusted import printable
 
@@ -26,7 +33,7 @@ zelo export zerank-2 zerank-2-vllm --for vllm
 
 zelo export runs/mine/model mine-st --for sentence-transformers --dtype float32
 
-zelo export zelo-nano nano-gguf --for llama.cpp --dtype q8_0 --json
+zelo export qwen3-reranker-0.6b qwen3-gguf --for llama.cpp --dtype q8_0 --json
 """
 Report = Callable[[int, int], None]
 
@@ -52,15 +59,12 @@ def export(
         typer.Option(
             metavar="NAME",
             help="How weights are stored: bfloat16 or float32; for llama.cpp f32, bf16 or q8_0. "
-            "Default: as they are, and bf16 for llama.cpp.",
+            "Default: the smallest that changes no number.",
             rich_help_panel=OUTPUT,
         ),
     ] = None,
     family: Family = None,
-    revision: Annotated[
-        str | None,
-        typer.Option(metavar="COMMIT", help="Of a hub repository.", rich_help_panel=MODEL),
-    ] = None,
+    revision: Revision = None,
     local_files_only: LocalFilesOnly = False,
     probes: Annotated[
         bool,

@@ -24,6 +24,7 @@ __all__ = [
     "LongDocuments",
     "LongDocumentsRead",
     "Model",
+    "Revision",
     "Scale",
     "as_usage_error",
     "by_name",
@@ -143,6 +144,12 @@ LongDocumentsRead = Annotated[
     LongDocuments,
     typer.Option(
         help="Read a longer document's beginning, or all of it in windows.", rich_help_panel=MODEL
+    ),
+]
+Revision = Annotated[
+    str | None,
+    typer.Option(
+        metavar="COMMIT", help="On the hub, instead of the pinned one.", rich_help_panel=MODEL
     ),
 ]
 LocalFilesOnly = Annotated[

@@ -14,7 +14,6 @@ from rich.table import Table
 
 from zelo.cli.options import (
     DEFAULT_MODEL,
-    MODEL,
     OUTPUT,
     AsOneJson,
     Device,
@@ -26,6 +25,7 @@ from zelo.cli.options import (
     LongDocuments,
     LongDocumentsRead,
     Model,
+    Revision,
     as_usage_error,
 )
 from zelo.cli.render import errors_to, json_line, note, out
@@ -102,14 +102,7 @@ def score(
     family: Family = None,
     device: Device = None,
     dtype: Dtype = None,
-    revision: Annotated[
-        str | None,
-        typer.Option(
-            metavar="COMMIT",
-            help="On the hub, instead of the pinned one.",
-            rich_help_panel=MODEL,
-        ),
-    ] = None,
+    revision: Revision = None,
     instruction: Instruction = None,
     max_document_tokens: DocumentLimit = None,
     long_documents: LongDocumentsRead = LongDocuments.TRUNCATE,

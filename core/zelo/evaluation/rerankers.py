@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import zelo
-from zelo.catalog import ALIASES
+from zelo.catalog import folder_of
 from zelo.evaluation.results import ORACLE
 from zelo.evaluation.systems import Case, Ordered, Scores
 from zelo.reranker import Reranker
@@ -133,9 +133,8 @@ def _plain(value: Any) -> Any:
 
 def _files(model: str) -> list[list[Any]]:
     """Name, size and time of a model folder's files: another model may come to lie there."""
-    packaged = ALIASES.get(model)
-    folder = Path(model) if packaged is None else packaged.folder
-    if folder is None or not folder.is_dir():
+    folder = folder_of(model)
+    if folder is None:
         return []
     stats = [(path.name, path.stat()) for path in sorted(folder.iterdir()) if path.is_file()]
     return [[name, found.st_size, found.st_mtime_ns] for name, found in stats]

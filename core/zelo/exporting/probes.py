@@ -15,7 +15,6 @@ from zelo.exporting.classifier import write_json
 from zelo.exporting.export import OnBytes, Statement
 from zelo.exporting.scores import streamed_logits
 from zelo.exporting.source import Source, stored_tensors
-from zelo.exporting.weights import TORCH
 
 __all__ = ["PROBES", "write_probes"]
 
@@ -38,10 +37,8 @@ def write_probes(source: Source, folder: Path, on_bytes: OnBytes) -> tuple[State
     of = "the exported weights"
     tensors, row = written, source.scaled_row
     if HEAD in written:
-        import torch
-
-        (piece,) = written[HEAD].pieces()
-        row = torch.frombuffer(bytearray(piece), dtype=TORCH[written[HEAD].kind]).float()
+        (numbers,) = written[HEAD].numbers()
+        row = numbers.float()
     else:
         of = "the weights that were exported"
         tensors = {tensor.name: tensor for tensor in source.tensors}

@@ -18,8 +18,7 @@ from transformers.models.qwen3.modeling_qwen3 import (
 )
 
 from zelo.exporting.export import OnBytes
-from zelo.exporting.source import StoredTensor
-from zelo.exporting.weights import TORCH
+from zelo.exporting.source import TORCH, StoredTensor
 
 __all__ = ["streamed_logits"]
 
@@ -115,8 +114,7 @@ def _loaded(tensor: StoredTensor) -> torch.Tensor:
     """Read a tensor as float32, without holding all of its bytes beside it."""
     found = torch.empty(torch.Size(tensor.shape).numel())
     done = 0
-    for piece in tensor.pieces():
-        numbers = torch.frombuffer(bytearray(piece), dtype=TORCH[tensor.kind])
+    for numbers in tensor.numbers():
         found[done : done + len(numbers)] = numbers
         done += len(numbers)
     return found.reshape(tensor.shape)

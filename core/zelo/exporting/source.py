@@ -4,7 +4,6 @@ Holds the score row, the tokenizer and where each tensor of the backbone lies on
 forms that `zelo.local.checkpoint` knows, and no engine.
 """
 
-import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -20,15 +19,18 @@ from zelo.errors import ModelFileError, UnsupportedModelError
 from zelo.exporting.export import RECORD
 from zelo.families import Family
 from zelo.local.checkpoint import Checkpoint, inspect_checkpoint
+from zelo.local.files import refuse_faults, tensor_entries
 from zelo.local.head import read_score_row
 from zelo.local.instances import model_folder
 from zelo.local.options import InstanceKey
 from zelo.local.prompt import PromptEncoder
 
-__all__ = ["PIECE", "Source", "StoredTensor", "open_source", "stored_tensors"]
+__all__ = ["PIECE", "TORCH", "Source", "StoredTensor", "open_source", "stored_tensors"]
 
 PIECE = 16 * 2**20
 """Bytes of a tensor that are in memory at once; a multiple of every number's size."""
+TORCH = {"BF16": torch.bfloat16, "F16": torch.float16, "F32": torch.float32}
+"""Number types by what safetensors calls them."""
 PREFIX = "model."
 NOT_BACKBONE = ("lm_head.weight", "score.weight", "score.bias")
 
@@ -63,6 +65,15 @@ class StoredTensor:
                     raise ModelFileError(f"{self.path} became shorter while it was read")
                 left -= len(piece)
                 yield piece
+
+    def numbers(self) -> Iterator[torch.Tensor]:
+        """Read its numbers piece by piece, (n,) each, in the type that they are stored in.
+
+        Raises:
+            ModelFileError: as `pieces` does.
+        """
+        for piece in self.pieces():
+            yield torch.frombuffer(bytearray(piece), dtype=TORCH[self.kind])
 
 
 @dataclass(frozen=True)
@@ -175,22 +186,12 @@ def _backbone(checkpoint: Checkpoint) -> Iterator[StoredTensor]:
 
 
 def stored_tensors(path: Path) -> list[StoredTensor]:
-    """Return the tensors of a safetensors file that is known to be whole, by their place in it."""
-    with path.open("rb") as file:
-        header_size = int.from_bytes(file.read(8), "little")
-        header = json.loads(file.read(header_size))
-    header.pop("__metadata__", None)
-    found = [
-        StoredTensor(
-            name,
-            path,
-            str(entry["dtype"]),
-            tuple(entry["shape"]),
-            8 + header_size + entry["data_offsets"][0],
-            entry["data_offsets"][1] - entry["data_offsets"][0],
-        )
-        for name, entry in header.items()
-    ]
+    """Return the tensors of a safetensors file, by their place in it.
+
+    Raises:
+        ModelFileError: the file is missing or not whole.
+    """
+    found = [StoredTensor(name, path, *entry) for name, entry in tensor_entries(path).items()]
     return sorted(found, key=lambda tensor: tensor.start)
 
 
@@ -212,10 +213,4 @@ def _check_shapes(source: Source) -> None:
             tensor.name for tensor in source.tensors if tensor.kind not in ("BF16", "F16", "F32")
         ),
     }
-    for fault, names in faults.items():
-        if names:
-            message = (
-                f"{len(names)} tensor(s) of {source.folder} {fault}, {names[0]} first; fetch the "
-                "whole model again"
-            )
-            raise ModelFileError(message)
+    refuse_faults(source.folder, faults)

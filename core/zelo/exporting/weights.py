@@ -15,14 +15,13 @@ import torch
 
 from zelo.errors import InputError, ModelFileError
 from zelo.exporting.export import OnBytes
-from zelo.exporting.source import Source, StoredTensor
+from zelo.exporting.source import TORCH, Source, StoredTensor
 
 __all__ = ["Dtype", "number_type", "write_weights"]
 
 Dtype = Literal["bfloat16", "float32"]
 """How the backbone's weights may be stored for engines that read safetensors."""
 
-TORCH = {"BF16": torch.bfloat16, "F16": torch.float16, "F32": torch.float32}
 KINDS: dict[str, str] = {"bfloat16": "BF16", "float32": "F32"}
 NAMES = {kind: name for name, kind in KINDS.items()}
 
@@ -60,9 +59,8 @@ class Planned:
     def _numbers(self) -> Iterator[torch.Tensor]:
         if isinstance(self.tensor, torch.Tensor):
             yield self.tensor.detach().reshape(-1)
-            return
-        for piece in self.tensor.pieces():
-            yield torch.frombuffer(bytearray(piece), dtype=TORCH[self.tensor.kind])
+        else:
+            yield from self.tensor.numbers()
 
 
 def number_type(source: Source, dtype: str | None) -> Dtype:

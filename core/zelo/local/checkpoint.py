@@ -15,6 +15,7 @@ from tokenizers import Tokenizer
 
 from zelo.errors import InputError, ModelFileError, UnsupportedModelError
 from zelo.families import FAMILIES, Family, family_named
+from zelo.local.files import UNREADABLE, missing, read_json, read_text, tensor_entries
 from zelo.local.prompt import text_tokenizer
 
 __all__ = [
@@ -28,20 +29,10 @@ __all__ = [
 PAIRWISE = "ZeloPairwise"
 """The architecture that zelo names in the folder of a pairwise model, which is no reranker."""
 
-WORK = ("refined/model", "model")
-"""Where the work folder of zelo train run holds a reranker, the better one first."""
-
 SUPPORTED = (
     "zelo scores zerank-1, zerank-1-small, zerank-2, zelo-nano and Qwen3-Reranker, saved in the "
     "sentence-transformers form, as Qwen3ForCausalLM or as Qwen3ForSequenceClassification"
 )
-
-
-_UNREADABLE = (
-    *(ValueError, TypeError, KeyError, AttributeError),
-    *(OverflowError, RecursionError),  # infinite offsets, deep nesting
-)
-"""What JSON that is not as it should be raises, on its way into our values."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +47,7 @@ class CheckpointFiles:
     @cached_property
     def tokenizer_json(self) -> str:
         """The text of tokenizer.json."""
-        return _read_text(self.folder / "tokenizer.json")
+        return read_text(self.folder / "tokenizer.json")
 
     @cached_property
     def vocabulary(self) -> dict[str, int]:
@@ -64,7 +55,7 @@ class CheckpointFiles:
         try:
             vocabulary = json.loads(self.tokenizer_json)["model"]["vocab"]
             return {str(token): int(token_id) for token, token_id in vocabulary.items()}
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             message = f"{self.folder / 'tokenizer.json'} holds no vocabulary; fetch the file again"
             raise ModelFileError(message) from error
 
@@ -129,7 +120,7 @@ def read_checkpoint_files(folder: Path) -> CheckpointFiles:
     """
     config = read_json(folder / "config.json")
     if not (folder / "tokenizer.json").is_file():
-        raise ModelFileError(_missing(folder / "tokenizer.json"))
+        raise ModelFileError(missing(folder / "tokenizer.json"))
     index = folder / "model.safetensors.index.json"
     single = folder / "model.safetensors"
     if index.is_file():
@@ -137,9 +128,9 @@ def read_checkpoint_files(folder: Path) -> CheckpointFiles:
     elif single.is_file():
         names = [single.name]
     else:
-        raise ModelFileError(_missing(single) + _pickle_hint(folder))
+        raise ModelFileError(missing(single) + _pickle_hint(folder))
     tensor_files = {
-        tensor: folder / name for name in names for tensor in _tensor_names(folder / name)
+        tensor: folder / name for name in names for tensor in tensor_entries(folder / name)
     }
     return CheckpointFiles(folder, config, tensor_files)
 
@@ -153,66 +144,11 @@ def _shard_names(index: Path) -> list[str]:
     return sorted(set(names))
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object, or raise a ModelFileError that names the file."""
-    try:
-        found = json.loads(_read_text(path))
-    except (ValueError, RecursionError) as error:
-        message = (
-            f"{path} is not valid JSON (character {getattr(error, 'pos', '?')}); fetch it again"
-        )
-        raise ModelFileError(message) from error
-    if not isinstance(found, dict):
-        raise ModelFileError(f"{path} holds a {type(found).__name__}, not a JSON object")
-    return found
-
-
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        raise ModelFileError(_missing(path)) from error
-    except UnicodeDecodeError as error:
-        raise ModelFileError(f"{path} is not UTF-8 text; fetch it again") from error
-
-
-def _missing(path: Path) -> str:
-    for name in WORK:
-        if path.name == "config.json" and (path.parent / name / path.name).is_file():
-            return f"{path} is missing; is {path.parent / name} meant?"
-    return f"{path} is missing; fetch the whole model, or point to the folder that holds it"
-
-
 def _pickle_hint(folder: Path) -> str:
     pickles = sorted(path.name for path in folder.glob("pytorch_model*.bin"))
     if not pickles:
         return ""
     return f". {pickles[0]} is a pickle, which can run code and is not read: convert it first"
-
-
-def _tensor_names(path: Path) -> list[str]:
-    """Read a safetensors header, and check that the file is as long as the header says."""
-    if not path.is_file():
-        raise ModelFileError(_missing(path))
-    try:
-        with path.open("rb") as file:
-            header_size = int.from_bytes(file.read(8), "little")
-            if header_size > path.stat().st_size:
-                raise ValueError("header longer than the file")
-            header: dict[str, Any] = json.loads(file.read(header_size))
-        tensors = {name: value for name, value in header.items() if name != "__metadata__"}
-        offsets = [tuple(map(int, tensor["data_offsets"])) for tensor in tensors.values()]
-        if not all(0 <= start <= end for start, end in offsets):
-            raise ValueError("offsets out of order")
-        expected = 8 + header_size + max((end for _, end in offsets), default=0)
-    except _UNREADABLE as error:
-        message = f"{path} is not a safetensors file, or was cut short; fetch it again"
-        raise ModelFileError(message) from error
-    actual = path.stat().st_size
-    if actual != expected:
-        message = f"{path} has {actual} bytes of {expected}; its download broke off, run it again"
-        raise ModelFileError(message)
-    return list(tensors)
 
 
 def _architecture(files: CheckpointFiles) -> str:
@@ -310,7 +246,7 @@ def _sentence_transformers_family(files: CheckpointFiles, wanted: Family | None)
 def _modules(files: CheckpointFiles) -> list[dict[str, Any]]:
     path = files.folder / "modules.json"
     try:
-        modules = json.loads(_read_text(path))
+        modules = json.loads(read_text(path))
         return [dict(module) for module in modules]
     except (ValueError, TypeError, RecursionError) as error:
         raise ModelFileError(f"{path} is not a JSON list of modules; fetch it again") from error

@@ -6,20 +6,16 @@ import torch
 
 from zelo.errors import InputError
 from zelo.local.checkpoint import CheckpointFiles
+from zelo.local.options import ACCELERATOR_BATCH_TOKENS, CPU_BATCH_TOKENS
 
 __all__ = ["choose_batch_tokens", "choose_device", "choose_dtype"]
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 SMALL_HIDDEN_SIZE = 256
-"""Up to this width a model computes in float32 (zelo-nano has 192). bfloat16's 8 significant bits
+"""Up to this width a model computes in float32 (zelo-nano has 128). bfloat16's 8 significant bits
 leave it too few different scores: 25 documents had 3 of them where float32 told all 25 apart. It is
 half as fast then on a CPU that computes in bfloat16, but there is little to compute."""
-CPU_BATCH_TOKENS = 2_048
-"""Small packs keep activations in the CPU's cache: 8,000 tokens were a third slower than 2,000
-on two EPYC cores (Qwen3 of 4 layers, 512 wide)."""
-ACCELERATOR_BATCH_TOKENS = 16_384
-"""Throughput is flat from 7,000 to 118,000 tokens on an H200; this keeps memory low."""
 
 
 def choose_device(wanted: str | None) -> torch.device:

@@ -12,6 +12,7 @@ from transformers.utils import logging
 from zelo.errors import ModelFileError
 from zelo.local import attention
 from zelo.local.checkpoint import CheckpointFiles
+from zelo.local.files import refuse_faults
 from zelo.local.packing import Pack
 from zelo.local.quiet import quiet
 
@@ -147,13 +148,7 @@ def _check_report(files: CheckpointFiles, report: dict[str, Any]) -> None:
         "have another shape than config.json says": sorted(map(str, report["mismatched_keys"])),
         "belong to another architecture": sorted(set(report["unexpected_keys"]) - set(UNUSED)),
     }
-    for fault, names in faults.items():
-        if names:
-            message = (
-                f"{len(names)} tensor(s) of {files.folder} {fault}, {names[0]} first; loaded as "
-                "they are, scores would be random. Fetch the whole model again."
-            )
-            raise ModelFileError(message)
+    refuse_faults(files.folder, faults)
 
 
 def _check_finite(files: CheckpointFiles, backbone: torch.nn.Module) -> None:

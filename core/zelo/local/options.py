@@ -5,7 +5,20 @@ from typing import Literal
 
 from zelo.catalog import ModelSource
 
-__all__ = ["InstanceKey", "Limits", "LongDocuments", "ReadingOptions"]
+__all__ = [
+    "ACCELERATOR_BATCH_TOKENS",
+    "CPU_BATCH_TOKENS",
+    "InstanceKey",
+    "Limits",
+    "LongDocuments",
+    "ReadingOptions",
+]
+
+CPU_BATCH_TOKENS = 2_048
+"""Small packs keep activations in the CPU's cache: 8,000 tokens were a third slower than 2,000
+on two EPYC cores (Qwen3 of 4 layers, 512 wide)."""
+ACCELERATOR_BATCH_TOKENS = 16_384
+"""Throughput is flat from 7,000 to 118,000 tokens on an H200; this keeps memory low."""
 
 LongDocuments = Literal["truncate", "chunk"]
 

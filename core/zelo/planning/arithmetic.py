@@ -13,13 +13,11 @@ from typing import NamedTuple
 
 from zelo.checks import at_least_zero, positive
 from zelo.errors import InputError
+from zelo.local.schedule import PREFIX_SHARE
 from zelo.planning.frames import Frame
 from zelo.planning.models import ModelShape
 
 __all__ = ["Operations", "Tokens", "Workload", "operations_of", "tokens_of"]
-
-SHORTEST_PACK_IN_PREFIXES = 4
-"""A pack is made as long as this many prefixes, if it were shorter (`zelo.local.schedule`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +104,7 @@ def tokens_of(workload: Workload, frame: Frame, pack_tokens: int, longest: int) 
             "document is cut"
         )
         raise InputError(message)
-    room = max(pack_tokens, SHORTEST_PACK_IN_PREFIXES * prefix) - prefix
+    room = max(pack_tokens, int(prefix / PREFIX_SHARE)) - prefix
     documents = workload.documents_per_query
     packs = -(-documents // max(1, room // own))
     return Tokens(prefix, own, documents, packs)

@@ -7,14 +7,13 @@ from statistics import median
 from typing import Any
 
 from zelo.errors import InputError
+from zelo.local.options import CPU_BATCH_TOKENS
 from zelo.planning.arithmetic import Workload, operations_of, tokens_of
 from zelo.planning.frames import Frame
 from zelo.planning.models import ModelShape
 
-__all__ = ["CPU_PACK_TOKENS", "MeasuredRun", "read_measured"]
+__all__ = ["MeasuredRun", "read_measured"]
 
-CPU_PACK_TOKENS = 2_048
-"""Tokens of a pack on a CPU, where `zelo bench` measures (`zelo.local.device`)."""
 UNREADABLE = (KeyError, TypeError, ValueError, IndexError, AttributeError)
 """What a report that is not as it should be raises."""
 
@@ -36,7 +35,7 @@ class MeasuredRun:
     def seconds_for(self, pairs: int, flop: float) -> float:
         """Return how long other work takes at the same speed: by operations, else by pairs.
 
-        Tokens would mislead: on two cores, a zelo-nano measured at about 190 tokens a document
+        Tokens would mislead: on two cores, an earlier zelo-nano measured at about 190 tokens a document
         took 22 to 25 % less time than by tokens for documents of 30 to 80, and a third more for
         600, but -1 to 14 % less than by operations.
         """
@@ -92,7 +91,7 @@ def _of_bench(report: dict[str, Any], shape: ModelShape, frame: Frame) -> Measur
         query_tokens=int(largest["query_tokens"]),
         document_tokens=round(tokens / documents),
     )
-    packed = tokens_of(workload, frame, CPU_PACK_TOKENS, shape.context)
+    packed = tokens_of(workload, frame, CPU_BATCH_TOKENS, shape.context)
     seconds = [t for comparison in largest["comparisons"] for t in comparison["zelo_seconds"]]
     machine = report["machine"]
     busy = machine["load"] is not None and machine["load"] > machine["cores"] / 2

@@ -158,7 +158,7 @@ def _of_folder(folder: Path, name: str, family: str | None) -> ModelShape:
 
 def _config(folder: Path) -> dict[str, Any]:
     try:
-        from zelo.local.checkpoint import read_json
+        from zelo.local.files import read_json
     except ImportError as error:
         raise MissingExtraError("planning for a model in a folder", "local") from error
     return read_json(folder / "config.json")

@@ -5,18 +5,16 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from zelo.errors import InputError
+from zelo.local.options import ACCELERATOR_BATCH_TOKENS, CPU_BATCH_TOKENS
 from zelo.planning.arithmetic import Operations, Tokens, Workload, operations_of, tokens_of
 from zelo.planning.cards import Card
 from zelo.planning.frames import Frame
-from zelo.planning.measured import CPU_PACK_TOKENS, MeasuredRun
+from zelo.planning.measured import MeasuredRun
 from zelo.planning.memory import Memory, memory_of
 from zelo.planning.models import NAMED, ModelShape
 from zelo.planning.speed import COMPILED, EAGER, MEASURED_MODEL, MEASURED_ON
 
-__all__ = ["CARD_PACK_TOKENS", "Plan", "plan"]
-
-CARD_PACK_TOKENS = 16_384
-"""Tokens of a pack on an accelerator (`zelo.local.device`)."""
+__all__ = ["Plan", "plan"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +137,7 @@ def plan(
         InputError: a number has no meaning, or a prompt is longer than the model reads.
     """
     _check(on, share, price, deadline_hours)
-    budget = pack_tokens or (CARD_PACK_TOKENS if isinstance(on, Card) else CPU_PACK_TOKENS)
+    budget = pack_tokens or (ACCELERATOR_BATCH_TOKENS if isinstance(on, Card) else CPU_BATCH_TOKENS)
     tokens = tokens_of(workload, frame, budget, shape.context)
     return Plan(
         shape,

@@ -19,9 +19,9 @@ LONGEST = 8_192
 """Tokens of a prompt, where the model reads as many."""
 PORT = "8080"
 TEST = "tests/test_export_gguf_server.py"
-DIFFERENCES = {"f32": "0.002", "bf16": "0.01", "q8_0": "0.02"}
+DIFFERENCES = {"f32": "0.002", "bf16": "0.01", "q8_0": "0.04"}
 """By how much scores may differ from zelo's in float32, by the weights' type: the largest seen on
-600 pairs of SciFact with zelo-nano, and on made-up models, rounded up."""
+600 pairs of SciFact with an earlier zelo-nano, and on made-up models, rounded up (q8_0: 0.034)."""
 
 
 def written(request: Request, name: str, dtype: GgufType) -> Written:

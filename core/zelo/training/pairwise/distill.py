@@ -14,7 +14,7 @@ from torch import Tensor
 
 from zelo.errors import InputError
 from zelo.families import sigmoid
-from zelo.local.checkpoint import read_json
+from zelo.local.files import read_json
 from zelo.training.learning import (
     Learned,
     Learning,
