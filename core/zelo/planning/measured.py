@@ -35,9 +35,9 @@ class MeasuredRun:
     def seconds_for(self, pairs: int, flop: float) -> float:
         """Return how long other work takes at the same speed: by operations, else by pairs.
 
-        Tokens would mislead: on two cores, an earlier zelo-nano measured at about 190 tokens a document
-        took 22 to 25 % less time than by tokens for documents of 30 to 80, and a third more for
-        600, but -1 to 14 % less than by operations.
+        Tokens would mislead: on two cores, an earlier zelo-nano measured at about 190 tokens a
+        document took 22 to 25 % less time than by tokens for documents of 30 to 80, and a third
+        more for 600, but -1 to 14 % less than by operations.
         """
         if self.flop is None:
             return self.seconds * pairs / self.pairs
