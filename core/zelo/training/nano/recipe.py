@@ -56,7 +56,7 @@ curve = "quantiles"          # by grades nearly all targets are 0 or 1, and say 
 
 [pointwise]
 epochs = 1
-learning_rate = 1e-4         # at 3e-4 cosqa's development set fell from 0.30 to 0.24
+learning_rate = 3e-5         # cosqa's development set: 0.31, with 1e-4 0.29, with 3e-4 0.24
 precision = "float32"
 tokens_per_step = 8192
 embedding_rate = 0           # trained, words of the training sets won and all others lost
