@@ -74,15 +74,15 @@ def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def stuck(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
     """Let forward passes wait until the test says go on, or ends."""
-    from zelo.local.model import ScoringModel
+    from zelo.local.model import Pending, ScoringModel
 
-    go_on, logits = threading.Event(), ScoringModel.logits
+    go_on, start = threading.Event(), ScoringModel.start
 
-    def wait_first(self: ScoringModel, pack: object) -> list[float]:
+    def wait_first(self: ScoringModel, pack: object) -> Pending:
         go_on.wait()
-        return logits(self, pack)
+        return start(self, pack)
 
-    monkeypatch.setattr(ScoringModel, "logits", wait_first)
+    monkeypatch.setattr(ScoringModel, "start", wait_first)
     yield go_on
     go_on.set()
 

@@ -174,6 +174,8 @@ BAD = [
     ("max_document_tokens", -1),
     ("max_batch_tokens", 1.5),
     ("long_documents", "drop"),
+    ("quantization", "int3"),
+    ("compile", "perhaps"),
     ("timeout", 0),
     ("timeout", "5"),
     ("max_retries", -1),

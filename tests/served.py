@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import Future
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -114,14 +115,14 @@ class Gate:
 
     def __init__(self, model: Any) -> None:
         self._model = model
-        self.device = model.device
+        self.device, self.asynchronous = model.device, model.asynchronous
         self.arrived = threading.Event()
         self.go = threading.Event()
         self.passes = 0
         self.error: Exception | None = None
         self.answer: float | None = None
 
-    def logits(self, pack: Any) -> list[float]:
+    def start(self, pack: Any) -> "Future[list[float]]":
         """Compute the pack, once allowed."""
         self.arrived.set()
         self.go.wait(60)
@@ -129,23 +130,25 @@ class Gate:
         if self.error is not None:
             raise self.error
         found = self._model.logits(pack)
-        return [self.answer] * len(found) if self.answer is not None else found
+        computed: Future[list[float]] = Future()
+        computed.set_result([self.answer] * len(found) if self.answer is not None else found)
+        return computed
 
 
 @contextmanager
 def held(app: FastAPI, closed: bool = True) -> Iterator[Gate]:
     """Put a gate before an application's model; it is taken away in the end."""
-    engine = app.state.service.models[0]._reranker._scorer._instance.engine
-    model, gate = engine._model, Gate(engine._model)
+    (worker,) = app.state.service.models[0]._reranker._scorer._instance.engine._workers
+    model, gate = worker.model, Gate(worker.model)
     if not closed:
         gate.go.set()
-    engine._model = gate
+    worker.model = gate
     try:
         yield gate
     finally:
         gate.error, gate.answer = None, None
         gate.go.set()
-        engine._model = model
+        worker.model = model
 
 
 async def until(condition: Any) -> None:

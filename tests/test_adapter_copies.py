@@ -58,6 +58,8 @@ def test_a_copy_has_the_same_options(tiny_model, face, way):
         timeout=60.0,
         max_retries=5,
         strip=True,
+        quantization="int8-weights",
+        compile=False,
         **OWN[face.name],
     )
     copied = way(adapter)

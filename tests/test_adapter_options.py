@@ -21,7 +21,7 @@ from zelo.adapters.foreign import FOREIGN
 
 LLAMA_INDEX, LANGCHAIN, _ = FACES
 # what a Reranker alone takes: objects, and what has one value; it is given as reranker=
-ONLY_OF_RERANKER = {"quantization", "http2", "http_client", "async_http_client", "fallback"}
+ONLY_OF_RERANKER = {"http2", "http_client", "async_http_client", "fallback"}
 OF_RERANKER = sorted(inspect.signature(Reranker).parameters.keys() - ONLY_OF_RERANKER)
 FIXED = sorted({*OF_RERANKER, "reranker"})
 FREE = {
@@ -113,6 +113,8 @@ def test_an_adapter_says_what_its_reranker_is(tiny_model, face):
     settings = {
         "device": "cpu",
         "dtype": "float32",
+        "quantization": "int4-weights",
+        "compile": False,
         "timeout": 60.0,
         "max_document_tokens": 64,
         "long_documents": "chunk",

@@ -27,7 +27,7 @@ def reranker(tiny_model):
 def failing(monkeypatch):
     """Let the model's next forward passes fail, so many of them, without pauses in between."""
     monkeypatch.setattr(patience, "FIRST_PAUSE_S", 0.0)
-    logits = ScoringModel.logits
+    start = ScoringModel.start
 
     def fail(times):
         calls = []
@@ -36,9 +36,9 @@ def failing(monkeypatch):
             calls.append(pack)
             if len(calls) <= times:
                 raise RuntimeError("out of memory")
-            return logits(self, pack)
+            return start(self, pack)
 
-        monkeypatch.setattr(ScoringModel, "logits", fail_at_first)
+        monkeypatch.setattr(ScoringModel, "start", fail_at_first)
         return calls
 
     return fail
@@ -71,7 +71,7 @@ def test_closing_unloads_the_model(tiny_model, face):
     face.rank(adapter, QUERY, TEXTS)
     assert loaded(adapter) in instances._registry.instances.values()
     key = loaded(adapter)._key
-    weights = weakref.ref(loaded(adapter).engine._model.backbone)
+    weights = weakref.ref(loaded(adapter).engine._workers[0].model.backbone)
     adapter.close()
     gc.collect()
     assert weights() is None
@@ -87,7 +87,7 @@ def test_a_forgotten_adapter_frees_its_model(tiny_model, face):
     adapter = face.make(tiny_model, max_batch_tokens=83)
     other = adapter.with_options(instruction="Only stone bridges count.")
     face.rank(other, QUERY, TEXTS)
-    weights = weakref.ref(loaded(adapter).engine._model.backbone)
+    weights = weakref.ref(loaded(adapter).engine._workers[0].model.backbone)
     del adapter
     gc.collect()
     assert weights() is not None

@@ -11,13 +11,15 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 from bulk_kit import FORMATS, HERE, pairs, parts_of, read_back, write_rows
 from collection import COLLECTION, write_beir
 
 from zelo import InputError, NonFiniteScoreError, Reranker
 from zelo.bulk import BadRowsError, OtherWorkError, score
 from zelo.collections import read_run, write_run
-from zelo.local.model import ScoringModel
+from zelo.local.model import Pending, ScoringModel
+from zelo.local.packing import Pack
 
 ADDED = ("score", "logit")
 
@@ -296,9 +298,12 @@ def test_a_score_that_is_none_stops_the_work(
 ) -> None:
     """NaN becomes no score, not even of a row to be left out; the error names the rows."""
     path = write_rows(tmp_path / "in.jsonl", pairs(queries=3))
-    logits = ScoringModel.logits
+
+    def nothing(_: ScoringModel, pack: Pack) -> Pending:
+        return Pending(torch.full((len(pack.last_rows),), torch.nan))
+
     with monkeypatch.context() as patched:
-        patched.setattr(ScoringModel, "logits", lambda *a: [float("nan")] * len(logits(*a)))
+        patched.setattr(ScoringModel, "start", nothing)
         with pytest.raises(NonFiniteScoreError) as raised:
             run(path, skip_bad=True)
     assert "rows 1, 2, 3, 4, 5" in str(raised.value.__notes__)

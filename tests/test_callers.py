@@ -149,7 +149,7 @@ def test_close_frees_the_weights_with_the_last_user(tiny_model):
     first, second = Reranker(tiny_model, **options), Reranker(tiny_model, **options)
     first.warmup()
     second.warmup()
-    weights = weakref.ref(instance(first).engine._model.backbone)
+    weights = weakref.ref(instance(first).engine._workers[0].model.backbone)
     first.close()
     assert len(second.score(QUERY, DOCUMENTS)) == len(DOCUMENTS)
     with pytest.raises(ClosedError, match="make a new Reranker"):
@@ -168,7 +168,7 @@ def test_forgotten_reranker_frees_its_model(tiny_model):
     """A reranker that goes out of scope gives its model back."""
     reranker = Reranker(tiny_model, device="cpu", max_batch_tokens=98)
     reranker.warmup()
-    weights = weakref.ref(instance(reranker).engine._model.backbone)
+    weights = weakref.ref(instance(reranker).engine._workers[0].model.backbone)
     del reranker
     gc.collect()
     assert weights() is None

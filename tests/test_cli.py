@@ -94,6 +94,19 @@ def test_json_holds_what_the_reranker_says(zelo: Zelo, candidates: Path, tiny_mo
     assert all(one["record"]["nr"] == one["index"] for one in found)
 
 
+def test_layers_in_fewer_bits_are_asked_for(zelo: Zelo, candidates: Path, tiny_model: Path) -> None:
+    """--quantization and --no-compile reach the reranker, whose scores are then others."""
+    options = ("river", "-d", candidates, ..., "--device", "cpu", "--json")
+    found = objects(zelo("rerank", *options, "--quantization", "int4-weights", "--no-compile"))
+    with Reranker(tiny_model, device="cpu", quantization="int4-weights", compile=False) as reranker:
+        assert [one["logit"] for one in found[:-1]] == pytest.approx(
+            [one.logit for one in reranker.rank("river", TEXTS)[:-1]]
+        )
+    assert [one["logit"] for one in found] != [
+        one["logit"] for one in objects(zelo("rerank", *options))
+    ]
+
+
 def test_an_empty_document_comes_last_without_a_logit(zelo: Zelo, candidates: Path) -> None:
     """Minus infinity is no JSON, so it is null, and the table says why there is no score."""
     last = objects(zelo("rerank", "read a file", "-d", candidates, ..., "--json"))[-1]
@@ -200,6 +213,7 @@ def test_a_long_document_is_marked_where_its_end_was_not_read(zelo: Zelo) -> Non
         ["river", "-d", "a.txt", "--min-score", "2"],
         ["river", "-d", "a.txt", "--format", "xml"],
         ["river", "-d", "a.txt", "--family", "unheard"],
+        ["river", "-d", "a.txt", "--quantization", "int3"],
         ["river", "-d", "a.txt", "--unheard"],
         ["\udcff", "-d", "a.txt"],
     ],

@@ -14,6 +14,16 @@ from zelo.local.engine import Engine
 POISON = 666
 
 
+class Done:
+    """A pack that was computed at once."""
+
+    def __init__(self, logits):
+        self._logits = logits
+
+    def result(self):
+        return self._logits
+
+
 class Sum:
     """Stands in for the model at the engine's outer edge: a prompt's logit is its ids' sum.
 
@@ -22,6 +32,7 @@ class Sum:
     """
 
     device = torch.device("cpu")
+    asynchronous = False
 
     def __init__(self, most_tokens=10**9):
         self.packs = []
@@ -30,7 +41,7 @@ class Sum:
         self.started = threading.Event()
         self.most_tokens = most_tokens
 
-    def logits(self, pack):
+    def start(self, pack):
         self.started.set()
         self.go.wait(30)
         if len(pack.ids) > self.most_tokens:
@@ -43,7 +54,7 @@ class Sum:
             _, _, prefix, prefix_length, own, own_length = segment
             total = pack.ids[prefix : prefix + prefix_length].sum()
             sums.append(float(total + pack.ids[own : own + own_length].sum()))
-        return sums
+        return Done(sums)
 
 
 @pytest.fixture
@@ -53,7 +64,7 @@ def model():
 
 @pytest.fixture
 def engine(model):
-    engine = Engine(model, max_batch_tokens=100)
+    engine = Engine([model], max_batch_tokens=100)
     yield engine
     model.go.set()
     engine.close()
@@ -87,7 +98,7 @@ CALLS = st.lists(
 @given(calls=CALLS, most_tokens=st.integers(70, 400))
 def test_every_call_gets_its_own_logits(calls, most_tokens):
     """However calls are merged, split or halved for memory, each gets its own in order."""
-    engine = Engine(Sum(most_tokens), max_batch_tokens=150)
+    engine = Engine([Sum(most_tokens)], max_batch_tokens=150)
     futures = [submit(engine, prefix, suffixes) for prefix, suffixes in calls]
     for (prefix, suffixes), future in zip(calls, futures, strict=True):
         assert future.result(10) == [sum(prefix) + sum(suffix) for suffix in suffixes]
@@ -161,7 +172,7 @@ def test_failing_document_costs_its_own_call_only(engine, model):
 
 def test_out_of_memory_on_one_document_is_an_error():
     """A document that does not fit even alone gives a typed error with advice, not a score."""
-    engine = Engine(Sum(most_tokens=50), max_batch_tokens=1_000)
+    engine = Engine([Sum(most_tokens=50)], max_batch_tokens=1_000)
     with pytest.raises(ScoringError, match="max_document_tokens"):
         submit(engine, [], [[1] * 10, [1] * 51]).result(10)
     engine.close()
@@ -202,10 +213,10 @@ def test_dying_engine_leaves_nobody_waiting():
     """A fault of the engine itself is an error for the callers, not an endless wait."""
 
     class Short(Sum):
-        def logits(self, pack):
-            return []
+        def start(self, pack):
+            return Done([])
 
-    engine = Engine(Short(), max_batch_tokens=100)
+    engine = Engine([Short()], max_batch_tokens=100)
     with pytest.raises(ScoringError, match="engine stopped"):
         submit(engine, [], [[1]]).result(10)
     with pytest.raises(ClosedError):

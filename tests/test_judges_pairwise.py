@@ -19,7 +19,7 @@ from transformers import Qwen3ForCausalLM
 from zelo import ModelFileError, Reranker, UnsupportedModelError
 from zelo.errors import ModelFailedError, QueryTooLongError, ScoringError
 from zelo.families import FAMILIES, sigmoid
-from zelo.local.model import ScoringModel
+from zelo.local.model import Pending, ScoringModel
 from zelo.local.packing import Pack
 from zelo.local.prompt import PromptEncoder
 from zelo.training.judges import Pair, Vote
@@ -65,13 +65,13 @@ def scorer(folder: Path) -> Iterator[PairScorer]:
 def packs(monkeypatch: pytest.MonkeyPatch) -> list[Pack]:
     """Note every forward pass."""
     noted: list[Pack] = []
-    logits = ScoringModel.logits
+    start = ScoringModel.start
 
-    def note(self: ScoringModel, pack: Pack) -> list[float]:
+    def note(self: ScoringModel, pack: Pack) -> Pending:
         noted.append(pack)
-        return logits(self, pack)
+        return start(self, pack)
 
-    monkeypatch.setattr(ScoringModel, "logits", note)
+    monkeypatch.setattr(ScoringModel, "start", note)
     return noted
 
 
@@ -214,12 +214,12 @@ def test_an_interrupted_run_does_not_wait_for_the_model(
 def test_a_failure_is_no_vote(folder: Path, monkeypatch: pytest.MonkeyPatch, fault: str) -> None:
     """Whoever waits is told, and nobody waits for ever."""
 
-    def fail(self: ScoringModel, pack: Pack) -> list[float]:
+    def fail(self: ScoringModel, pack: Pack) -> Pending:
         if fault == "raises":
             raise RuntimeError("out of memory")
-        return [float("nan")] * len(pack.last_rows)
+        return Pending(torch.full((len(pack.last_rows),), torch.nan))
 
-    monkeypatch.setattr(ScoringModel, "logits", fail)
+    monkeypatch.setattr(ScoringModel, "start", fail)
     judge = PairwiseModelJudge(folder, device="cpu")
     kind = ModelFailedError if fault == "raises" else ScoringError
     with pytest.raises(kind, match="out of memory" if fault == "raises" else "NaN or infinity"):

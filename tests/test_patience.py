@@ -208,18 +208,18 @@ def score(way, reranker, documents=DOCUMENTS):
 def test_a_model_that_fails_for_a_moment(monkeypatch, tiny_model, way, max_retries):
     """A document whose forward pass failed once gets its score, if retries are allowed."""
     monkeypatch.setattr(module, "FIRST_PAUSE_S", 0.0)
-    logits, calls = ScoringModel.logits, []
+    start, calls = ScoringModel.start, []
 
     def fail_at_first(self, pack):
         calls.append(pack)
         if len(calls) == 1:
             raise RuntimeError("out of memory")
-        return logits(self, pack)
+        return start(self, pack)
 
     options = {"dtype": "float32", "device": "cpu", "max_retries": max_retries}
     with Reranker(tiny_model, **options) as reranker:
         expected = score(way, reranker, ["water"])
-        monkeypatch.setattr(ScoringModel, "logits", fail_at_first)
+        monkeypatch.setattr(ScoringModel, "start", fail_at_first)
         if max_retries:
             assert score(way, reranker, ["water"]) == expected
         else:
@@ -242,7 +242,7 @@ def test_a_call_that_takes_too_long_fails_and_is_dropped(tiny_model, stuck, way)
         stuck.set()
         assert len(score(way, patient)) == len(DOCUMENTS)
         engine = patient._scorer._instance.engine
-        while engine._calls:  # the worker forgets a call when it looks for the next
+        while engine._queue._calls:  # the worker forgets a call when it looks for the next
             time.sleep(0.01)
 
 

@@ -7,17 +7,15 @@ zerank-2's shape); the table of operations was computed for the same note, by ha
 import dataclasses
 import json
 import string
-import weakref
 from pathlib import Path
 from typing import Any
 
 import pytest
 import tiny
 import torch
+from packing_kit import Alive
 from safetensors import safe_open
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import Qwen3Config, Qwen3Model
 
@@ -128,28 +126,6 @@ def test_smaller_packs_need_less_memory() -> None:
     assert small.memory.workspace * 8 == default.memory.workspace
     long = made(dataclasses.replace(WORK, document_tokens=30_000), pack_tokens=2_048)
     assert long.memory.workspace > default.memory.workspace
-
-
-class Alive(TorchDispatchMode):
-    """Counts the bytes of tensors made within it that are alive."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.bytes: dict[int, int] = {}
-        self.most = 0
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Run an operation, and note what it made."""
-        made = func(*args, **(kwargs or {}))
-        for tensor in tree_leaves(made):
-            if isinstance(tensor, torch.Tensor):
-                storage = tensor.untyped_storage()
-                key = storage._cdata
-                if key not in self.bytes:
-                    self.bytes[key] = storage.nbytes()
-                    weakref.finalize(storage, self.bytes.pop, key, None)
-        self.most = max(self.most, sum(self.bytes.values()))
-        return made
 
 
 @pytest.mark.parametrize(("hidden", "intermediate", "heads"), [(320, 1_216, 4), (256, 768, 2)])

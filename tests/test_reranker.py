@@ -229,7 +229,7 @@ def test_non_finite_hidden_states_are_refused(tiny_model):
     """A model whose arithmetic overflows raises instead of ranking."""
     with Reranker(tiny_model, dtype="float32", max_batch_tokens=77) as broken:
         broken.warmup()
-        instance(broken).engine._model.backbone.norm.weight.fill_(math.nan)
+        instance(broken).engine._workers[0].model.backbone.norm.weight.fill_(math.nan)
         with pytest.raises(NonFiniteScoreError) as caught:
             broken.rank(QUERY, ["cold", "", "water"])
     assert caught.value.indices == (0, 2)
@@ -270,7 +270,8 @@ def test_bad_input_is_named(reranker, call, complaint):
         ({"max_batch_tokens": 1.5}, "max_batch_tokens=1.5"),
         ({"long_documents": "drop"}, "long_documents='drop'"),
         ({"family": "bert"}, "unknown family 'bert'"),
-        ({"quantization": "int3"}, "quantization is not supported"),
+        ({"quantization": "int3"}, "quantization='int3'; choose one of fp8, int8"),
+        ({"compile": "yes"}, "compile='yes'"),
     ],
 )
 def test_bad_options_are_refused_at_once(tiny_model, options, complaint):
@@ -324,7 +325,8 @@ def test_copies_carry_settings_not_weights(reranker):
 
 def test_settings_make_the_same_reranker(tiny_model):
     """A reranker's settings are plain values, and make another one that shares its model."""
-    options = {"device": "cpu", "dtype": "float32", "max_document_tokens": 9, "timeout": 60.0}
+    options = {"device": "cpu", "dtype": "float32", "quantization": "int8", "compile": False}
+    options |= {"max_document_tokens": 9, "timeout": 60.0}
     with Reranker(tiny_model, **options) as reranker:
         settings = json.loads(json.dumps(reranker.settings))
         assert settings.items() >= {"model": str(tiny_model), **options}.items()

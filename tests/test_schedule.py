@@ -90,6 +90,26 @@ def test_long_prefix_enlarges_the_pack():
     assert len(next_pack([call], 2_048)[0].sequences) == 20
 
 
+def test_a_long_prefix_keeps_to_what_fits():
+    """Beyond the limit no prefix makes a pack larger; a document alone still gets one."""
+    (call,) = waiting((1_900, [100] * 20))
+    assert len(next_pack([call], 2_048, 2_200)[0].sequences) == 3
+    assert len(next_pack([call], 2_048, 500)[0].sequences) == 1
+
+
+@given(sizes=CALLS, budget=st.integers(1, 2_000), data=st.data())
+def test_what_is_handed_back_is_handed_out_again(sizes, budget, data):
+    """Sequences of which nothing came wait again in their place: all are taken, longest first."""
+    calls = waiting(*sizes)
+    shares = next_pack(calls, budget)
+    for call, sequences in [(share.call, share.sequences) for share in shares]:
+        back = data.draw(st.lists(st.sampled_from(sequences), unique=True))
+        call.hand_back(back)
+        assert call.pending == sorted(call.pending, key=call.lengths.__getitem__)
+        left = set(range(len(call.lengths))) - set(sequences) | set(back)
+        assert sorted(call.pending) == sorted(left)
+
+
 def test_similar_calls_wait_alike():
     """Where many callers ask for about the same again and again, none waits long: not even one
     whose work is always a little more than that of those who come after it."""

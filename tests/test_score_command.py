@@ -83,6 +83,11 @@ def test_other_work_is_refused_and_restarted(zelo: Zelo, tmp_path: Path) -> None
     assert refused.exit_code == 1
     assert "logit: it was None, now it is 'logit'" in refused.stderr
     assert "--restart" in refused.stderr
+    other = zelo("-i", "in.jsonl", "-o", "scored", "--quantization", "int8-weights")
+    assert other.exit_code == 1
+    assert "quantization: it was None, now it is 'int8-weights'" in other.stderr
+    same = zelo("-i", "in.jsonl", "-o", "scored", "--no-compile")
+    assert same.exit_code == 0, same.stderr
     assert zelo("-i", "in.jsonl", "-o", "scored", "--logit", "--restart").exit_code == 0
     assert len(parts_of(tmp_path / "scored")) == 1
 

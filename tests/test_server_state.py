@@ -9,6 +9,7 @@ import re
 
 import pytest
 import pytest_asyncio
+import torch
 from served import (
     BODIES,
     DOCUMENTS,
@@ -271,6 +272,15 @@ async def test_metrics_move(app, client):
     assert 0 < sample(app, "zelo_pack_fill_ratio", model="tiny") <= 1
     text = (await client.get("/metrics")).text
     assert "# TYPE zelo_request_seconds histogram" in text
+
+
+@pytest.mark.asyncio
+async def test_memory_that_ran_out_is_counted(app, client):
+    """Whoever runs the server sees that forward passes did not fit."""
+    with held(app, closed=False) as gate:
+        gate.error = torch.OutOfMemoryError("full")
+        assert (await client.post(ZELO, json=body(ZELO))).status_code >= 500
+    assert sample(app, "zelo_model_out_of_memory_total", model="tiny") > 0
 
 
 @pytest.mark.asyncio

@@ -9,12 +9,12 @@ from zelo.errors import InputError
 
 __all__ = [
     "at_least_zero",
-    "not_yet",
     "one_of",
     "path_text",
     "positive",
     "positive_seconds",
     "refuse_given",
+    "yes_or_no",
 ]
 
 Word = TypeVar("Word", bound=str)
@@ -55,10 +55,11 @@ def one_of(name: str, value: Word, words: Any) -> Word:
     return value
 
 
-def not_yet(name: str, value: None, instead: str) -> None:
-    """Refuse whatever is not None, without repeating it: a URL may hold a password."""
-    if value is not None:
-        raise InputError(f"{name} is not supported yet; leave it out, and {instead}")
+def yes_or_no(name: str, value: bool | None) -> bool | None:
+    """True, False or None."""
+    if not (value is None or isinstance(value, bool)):
+        raise InputError(f"{name}={value!r}; it must be True, False or None")
+    return value
 
 
 def refuse_given(given: Mapping[str, object], defaults: Mapping[str, object], why: str) -> None:

@@ -14,7 +14,7 @@ from zelo.checks import at_least_zero, one_of, path_text, positive_seconds, refu
 from zelo.cutoff import Cutoff
 from zelo.errors import InputError, NonFiniteScoreError
 from zelo.local.making import local_scorer
-from zelo.local.options import LongDocuments
+from zelo.local.options import LongDocuments, Quantization
 from zelo.patience import Patience
 from zelo.results import RankedDocument, Stats
 from zelo.scoring import Progress, Scored, Scorer
@@ -42,9 +42,13 @@ class Reranker:
             `-8b`, `zelo-nano`), a hub id, or a local folder.
         family: the kind of model, for a folder that does not tell: `zerank-2`, `zerank-1` or
             `qwen3-reranker`.
-        device: a torch device such as `cuda:0`; default, an accelerator if there is one.
+        device: a torch device such as `cuda:0`, or `all` for a copy of the weights on each
+            accelerator of this machine; default, one accelerator if there is any.
         dtype: `float32`, `bfloat16` or `float16`; default, bfloat16 where the hardware has it.
-        quantization: None; no other value is supported yet.
+        quantization: of the layers' projections: `fp8` or `int8` for speed, where the hardware
+            multiplies in them, `int8-weights` or `int4-weights` for less memory. Scores change; by
+            how much, `zelo bench fidelity` measures. Default, none: weights are kept in `dtype`.
+        compile: compile the layers, which takes a while at the first use; default, on CUDA.
         revision: commit on the hub instead of the pinned one.
         local_files_only: never ask the network.
         cache_dir: where hub downloads are kept; default, the hub library's own cache.
@@ -85,7 +89,8 @@ class Reranker:
         family: str | None = None,
         device: str | None = None,
         dtype: str | None = None,
-        quantization: None = None,
+        quantization: Quantization | None = None,
+        compile: bool | None = None,
         revision: str | None = None,
         local_files_only: bool = False,
         cache_dir: str | os.PathLike[str] | None = None,
@@ -120,6 +125,7 @@ class Reranker:
             "device": device,
             "dtype": dtype,
             "quantization": quantization,
+            "compile": compile,
             "revision": revision,
             "local_files_only": local_files_only,
             "cache_dir": cache_dir,

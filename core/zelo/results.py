@@ -44,9 +44,13 @@ class Stats:
     """Forward passes of the model."""
     tokens: int = 0
     """Tokens that went through the model, shared query prefixes counted once per pack."""
+    room: int = 0
+    """Tokens that might have gone through it in as many packs, each as full as it may be."""
     padding: int = 0
     """Tokens among them that stood for nothing. Packs are ragged, so this stays 0 on CPU."""
     prefix_tokens_saved: int = 0
     """Query tokens that were not computed again, because documents shared their prefix."""
     merged_callers: int = 0
     """Calls that shared at least one forward pass with another call."""
+    out_of_memory: int = 0
+    """Packs for which memory ran out; each was computed again in halves, or failed its call."""

@@ -17,7 +17,7 @@ from pydantic.json_schema import SkipJsonSchema
 from zelo.adapters.foreign import refuse_foreign
 from zelo.adapters.outcome import Outcome, Place
 from zelo.errors import InputError, ZeloError
-from zelo.local.options import LongDocuments
+from zelo.local.options import LongDocuments, Quantization
 from zelo.reranker import Reranker
 from zelo.results import RankedDocument, Stats
 from zelo.scoring import Progress
@@ -53,9 +53,13 @@ class ScoringOptions(BaseModel):
     family: Fixed[str | None] = None
     """The kind of model, for a folder that does not tell."""
     device: Fixed[str | None] = None
-    """A torch device such as `cuda:0`; default, an accelerator if there is one."""
+    """A torch device such as `cuda:0`, or `all` for a copy on each accelerator; default, one."""
     dtype: Fixed[str | None] = None
     """`float32`, `bfloat16` or `float16`; default, bfloat16 where the hardware has it."""
+    quantization: Fixed[Quantization | None] = None
+    """`fp8` or `int8` for speed, `int8-weights` or `int4-weights` for memory; default, none."""
+    compile: Fixed[bool | None] = None
+    """Compile the layers at the first use; default, on CUDA."""
     revision: Fixed[str | None] = None
     """Commit on the hub instead of the pinned one."""
     local_files_only: Fixed[bool] = False

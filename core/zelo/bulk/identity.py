@@ -19,8 +19,9 @@ from zelo.errors import InputError
 __all__ = ["differences", "identity_of_model", "listed_files", "options_that_count"]
 
 NEUTRAL = {
-    *("device", "max_batch_tokens", "cache_dir", "local_files_only", "timeout", "max_retries"),
-    *("base_url", "api_key", "allow_http", "http2", "dialect", "revision"),
+    *("device", "compile", "max_batch_tokens", "cache_dir", "local_files_only"),
+    *("timeout", "max_retries", "base_url", "api_key", "allow_http", "http2", "dialect"),
+    "revision",
 }
 """Options of a reranker that leave its scores as they are, or that the model's identity tells."""
 MODEL_FILES = (".json", ".safetensors", ".jinja")

@@ -44,10 +44,12 @@ from zelo.cli.evaluate_robustness import robustness
 from zelo.cli.options import (
     DEFAULT_MODEL,
     AsOneJson,
+    Compile,
     Device,
     Dtype,
     Family,
     Instruction,
+    Quantization,
     as_usage_error,
     by_name,
 )
@@ -120,6 +122,8 @@ def run(
     instruction: Instruction = None,
     device: Device = None,
     dtype: Dtype = None,
+    quantization: Quantization = None,
+    compile: Compile = None,
     max_document_tokens: MaxDocumentTokens = None,
     family: Family = None,
     dialect: Dialect = "auto",
@@ -168,7 +172,12 @@ def run(
         seed=seed,
         keys=variables,
         reranker={"family": family, "max_document_tokens": max_document_tokens},
-        here={"device": device, "dtype": dtype},
+        here={
+            "device": device,
+            "dtype": dtype,
+            "quantization": quantization,
+            "compile": compile,
+        },
         server={"dialect": dialect, "score_scale": score_scale, "allow_http": allow_http},
     )
     with ExitStack() as stack:

@@ -9,10 +9,12 @@ from zelo.cli.options import (
     DEFAULT_MODEL,
     MODEL,
     OUTPUT,
+    Compile,
     Device,
     Dtype,
     Family,
     Model,
+    Quantization,
     as_usage_error,
 )
 from zelo.cli.progress import stages
@@ -85,6 +87,8 @@ def robustness(
     family: Family = None,
     device: Device = None,
     dtype: Dtype = None,
+    quantization: Quantization = None,
+    compile: Compile = None,
     as_markdown: Annotated[
         bool, typer.Option("--markdown", help="Write Markdown to stdout.", rich_help_panel=OUTPUT)
     ] = False,
@@ -118,7 +122,15 @@ def robustness(
         sizes = _numbers(lengths)
         if as_json and as_markdown:
             raise InputError("--json and --markdown exclude each other; give one of them")
-        reranker = Reranker(model, base_url=base_url, family=family, device=device, dtype=dtype)
+        reranker = Reranker(
+            model,
+            base_url=base_url,
+            family=family,
+            device=device,
+            dtype=dtype,
+            quantization=quantization,
+            compile=compile,
+        )
     with reranker, stages() as on_stage:
         on_stage(f"reading {collection.name}")
         found = read_collection(collection, split=split).collection

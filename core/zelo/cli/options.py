@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from zelo.errors import InputError
+from zelo.local import options as local
 
 __all__ = [
     "DEFAULT_MODEL",
@@ -15,6 +16,7 @@ __all__ = [
     "OUTPUT",
     "AsJson",
     "AsOneJson",
+    "Compile",
     "Device",
     "DocumentLimit",
     "Dtype",
@@ -24,6 +26,7 @@ __all__ = [
     "LongDocuments",
     "LongDocumentsRead",
     "Model",
+    "Quantization",
     "Revision",
     "Scale",
     "as_usage_error",
@@ -109,7 +112,7 @@ Device = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help="Such as cpu or cuda:0. Default: an accelerator if any.",
+        help="Such as cpu or cuda:0; all: a copy on every accelerator. Default: one, if any.",
         rich_help_panel=MODEL,
     ),
 ]
@@ -120,6 +123,24 @@ Dtype = Annotated[
         help="float32, bfloat16 or float16. Default: by hardware, but float32 for models as "
         "small as zelo-nano.",
         rich_help_panel=MODEL,
+    ),
+]
+Quantization = Annotated[
+    local.Quantization | None,
+    typer.Option(
+        metavar="NAME",
+        help="fp8 or int8 for speed where the hardware has it, int8-weights or int4-weights for "
+        "less memory. Scores change; zelo bench fidelity measures by how much.",
+        rich_help_panel=MODEL,
+    ),
+]
+Compile = Annotated[
+    bool | None,
+    typer.Option(
+        "--compile/--no-compile",
+        help="Compile the layers at the first use. Default: on CUDA.",
+        rich_help_panel=MODEL,
+        show_default=False,
     ),
 ]
 Instruction = Annotated[

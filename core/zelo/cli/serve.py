@@ -12,11 +12,13 @@ import zelo
 from zelo.cli.options import (
     DEFAULT_MODEL,
     MODEL,
+    Compile,
     Device,
     Dtype,
     Family,
     LocalFilesOnly,
     Model,
+    Quantization,
     as_usage_error,
 )
 from zelo.cli.render import note, out
@@ -52,6 +54,8 @@ def serve(
     family: Family = None,
     device: Device = None,
     dtype: Dtype = None,
+    quantization: Quantization = None,
+    compile: Compile = None,
     max_batch_tokens: Annotated[
         int | None,
         typer.Option(
@@ -159,6 +163,8 @@ def serve(
             family=family,
             device=device,
             dtype=dtype,
+            quantization=quantization,
+            compile=compile,
             max_batch_tokens=max_batch_tokens,
             local_files_only=local_files_only,
         )

@@ -1,14 +1,16 @@
-"""Which device, number type and pack size to use when the caller does not say."""
+"""Which devices, number type and pack size to use when the caller does not say."""
 
 import math
+from typing import Any
 
 import torch
 
 from zelo.errors import InputError
 from zelo.local.checkpoint import CheckpointFiles
+from zelo.local.memory import numbers_per_token
 from zelo.local.options import ACCELERATOR_BATCH_TOKENS, CPU_BATCH_TOKENS
 
-__all__ = ["choose_batch_tokens", "choose_device", "choose_dtype"]
+__all__ = ["choose_batch_tokens", "choose_device", "choose_devices", "choose_dtype"]
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -16,6 +18,22 @@ SMALL_HIDDEN_SIZE = 256
 """Up to this width a model computes in float32 (zelo-nano has 128). bfloat16's 8 significant bits
 leave it too few different scores: 25 documents had 3 of them where float32 told all 25 apart. It is
 half as fast then on a CPU that computes in bfloat16, but there is little to compute."""
+PACK_SHARE = 1 / 2
+"""Of the memory that is free beside the weights, so much is a pack's. The rest is for what is not
+counted by `numbers_per_token`, above all prefixes' keys and values copied for each document and
+activations in eight bits, and for the allocator's gaps. Estimated, not measured."""
+
+
+def choose_devices(wanted: str | None) -> list[torch.device]:
+    """Return the devices that get a copy of the weights: one, or with `all` each accelerator.
+
+    Raises:
+        InputError: torch knows no such device, or cannot use it here.
+    """
+    if wanted != "all" or not torch.accelerator.is_available():
+        return [choose_device(None if wanted == "all" else wanted)]
+    kind = str(torch.accelerator.current_accelerator())
+    return [choose_device(f"{kind}:{i}") for i in range(torch.accelerator.device_count())]
 
 
 def choose_device(wanted: str | None) -> torch.device:
@@ -52,11 +70,38 @@ def choose_dtype(wanted: str | None, device: torch.device, files: CheckpointFile
     return DTYPES[wanted]
 
 
-def choose_batch_tokens(wanted: int | None, device: torch.device) -> int:
-    """Return the most tokens of one pack."""
+def choose_batch_tokens(wanted: int | None, backbone: Any) -> int:
+    """Return the most tokens of one pack for a loaded model, by what is free on its device.
+
+    Larger packs than `ACCELERATOR_BATCH_TOKENS` would not be faster. On a device with little free
+    memory a pack may come out shorter than a prompt; the prompt is tried all the same.
+    """
     if wanted is not None:
         return wanted
-    return CPU_BATCH_TOKENS if device.type == "cpu" else ACCELERATOR_BATCH_TOKENS
+    if backbone.device.type == "cpu":
+        return CPU_BATCH_TOKENS
+    free = _free_bytes(backbone.device)
+    if free is None:
+        return ACCELERATOR_BATCH_TOKENS
+    config = backbone.config
+    numbers = numbers_per_token(
+        hidden=config.hidden_size,
+        intermediate=config.intermediate_size,
+        head_dim=config.head_dim,
+    )
+    fitting = free * PACK_SHARE / (numbers * backbone.dtype.itemsize)
+    return max(1, int(min(ACCELERATOR_BATCH_TOKENS, fitting)))
+
+
+def _free_bytes(device: torch.device) -> int | None:
+    """Return what may still be allocated on an accelerator; None where torch cannot tell."""
+    module = torch.get_device_module(device)
+    try:
+        free, _ = module.mem_get_info(device)
+        unused = module.memory_reserved(device) - module.memory_allocated(device)
+    except (AttributeError, RuntimeError):  # Apple's has no such function, old drivers refuse
+        return None
+    return int(free + unused)
 
 
 def _computes_bfloat16(device: torch.device) -> bool:

@@ -9,19 +9,23 @@ import logging
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from zelo.catalog import ModelSource
-from zelo.errors import ForkedError, InputError
+from zelo.errors import ForkedError, InputError, ModelError
 from zelo.local import device as devices
 from zelo.local.checkpoint import Checkpoint, inspect_checkpoint
 from zelo.local.engine import Engine
 from zelo.local.head import read_score_row
 from zelo.local.model import ScoringModel, load_backbone
-from zelo.local.options import InstanceKey
+from zelo.local.options import InstanceKey, Quantization
+from zelo.local.out_of_memory import free_cached, is_out_of_memory, without_tensors
 from zelo.local.prompt import PromptEncoder
+from zelo.local.quantization import check_quantization, quantize
+from zelo.local.rehearsal import kinds_of_packs
 
 __all__ = ["Instance", "acquire", "model_folder"]
 
@@ -37,16 +41,33 @@ class Instance:
         self._users = 0
         folder = model_folder(key)
         checkpoint = inspect_checkpoint(folder, key.family or key.source.family)
-        device = devices.choose_device(key.device)
-        dtype = devices.choose_dtype(key.dtype, device, checkpoint.files)
+        plan = _Plan.of(key, checkpoint)
         self.encoder = PromptEncoder(checkpoint.files.tokenizer_json, checkpoint.family)
-        self.description = _description(key.source, folder, device, dtype)
+        self.description = _description(key.source, folder, plan)
         self.max_tokens = _context(checkpoint)
-        model = _load(checkpoint, self.encoder, device, dtype)
+        row = read_score_row(checkpoint, self.encoder.positive_id, self.encoder.negative_id)
+        models = [plan.load(checkpoint, row, device) for device in plan.devices]
         log.info("loaded %s", self.description)
-        self.engine = Engine(model, devices.choose_batch_tokens(key.max_batch_tokens, device))
+        self._devices = plan.devices
+        self.compiled = models[0].compiled
+        """The layers are, so the first packs of each kind take long."""
+        # of several cards, the one with the least free memory decides: larger packs are no faster
+        wanted = key.max_batch_tokens
+        tokens = min(devices.choose_batch_tokens(wanted, model.backbone) for model in models)
+        self.engine = Engine(models, tokens)
         # a single thread: it guards the tokenizer, and works while the model does
         self.tokenizing = ThreadPoolExecutor(1, thread_name_prefix="zelo-tokenize")
+
+    def warm_up(self) -> None:
+        """Run on every device what is slow the first time. Blocks; no counter counts it.
+
+        Raises:
+            ScoringError: a model failed, or was closed.
+        """
+        if self.compiled or len(self._devices) > 1:
+            packs = kinds_of_packs(self.encoder.positive_id)
+            for done in self.engine.rehearse(packs):
+                done.result()
 
     def check_process(self) -> None:
         """Refuse to be used in a forked child, where the worker's thread does not exist."""
@@ -69,8 +90,54 @@ class Instance:
         self.engine.close()
         self.tokenizing.shutdown(wait=False)  # what is left to encode meets a closed engine
         gc.collect()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        for device in self._devices:
+            free_cached(device)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """How a checkpoint is loaded, decided before any weight is read."""
+
+    devices: list[torch.device]
+    dtype: torch.dtype
+    quantization: Quantization | None
+    compile: bool
+
+    @classmethod
+    def of(cls, key: InstanceKey, checkpoint: Checkpoint) -> "_Plan":
+        wanted = devices.choose_devices(key.device)
+        dtype = devices.choose_dtype(key.dtype, wanted[0], checkpoint.files)
+        if key.quantization is not None:
+            for device in wanted:
+                check_quantization(key.quantization, device, dtype)
+        compiled = wanted[0].type == "cuda" if key.compile is None else key.compile
+        return cls(wanted, dtype, key.quantization, compiled)
+
+    def load(self, checkpoint: Checkpoint, row: torch.Tensor, device: torch.device) -> ScoringModel:
+        """Read the weights for one device.
+
+        Raises:
+            ModelFileError: they cannot be read.
+            ModelError: the device has no room for them.
+        """
+        try:
+            if self.quantization is None:
+                backbone = load_backbone(checkpoint.files, device, self.dtype)
+            else:  # layer by layer, as there may be no room for all of them as they are
+                backbone = load_backbone(checkpoint.files, torch.device("cpu"), self.dtype)
+                quantize(backbone, self.quantization, device)
+            return ScoringModel(backbone, row, compile=self.compile)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            failure = without_tensors(error)
+        free_cached(device)
+        message = (
+            f"the weights in {checkpoint.files.folder} do not fit into what is free of the memory "
+            f"of {device}: stop what else is on it, choose another device, or load them smaller "
+            "with quantization='int8-weights' or 'int4-weights'"
+        )
+        raise ModelError(message) from failure
 
 
 class _Registry:
@@ -116,7 +183,7 @@ def acquire(key: InstanceKey) -> Instance:
 
     Raises:
         ModelError: the model cannot be found, read or trusted.
-        InputError: device or dtype cannot be used here.
+        InputError: device, dtype or quantization cannot be used here.
     """
     return _registry.acquire(key)
 
@@ -138,21 +205,14 @@ def model_folder(key: InstanceKey) -> Path:
     return hub.fetch(key.source.repo_id, key.source.revision, cache_dir, key.local_files_only)
 
 
-def _description(
-    source: ModelSource, folder: Path, device: torch.device, dtype: torch.dtype
-) -> str:
+def _description(source: ModelSource, folder: Path, plan: _Plan) -> str:
     """Say which weights are in memory, with the commit that a hub repository was resolved to."""
     commit = f" @ {folder.name}" if source.repo_id else ""
-    number_type = str(dtype).removeprefix("torch.")
-    return f"{source.repo_id or source.name}{commit} ({number_type} on {device})"
+    kinds = [str(plan.dtype).removeprefix("torch."), plan.quantization]
+    where = ", ".join(map(str, plan.devices))
+    how = f"{' with '.join(filter(None, kinds))} on {where}"
+    return f"{source.repo_id or source.name}{commit} ({how})"
 
 
 def _context(checkpoint: Checkpoint) -> int:
     return int(checkpoint.files.config.get("max_position_embeddings", 32_768))
-
-
-def _load(
-    checkpoint: Checkpoint, encoder: PromptEncoder, device: torch.device, dtype: torch.dtype
-) -> ScoringModel:
-    row = read_score_row(checkpoint, encoder.positive_id, encoder.negative_id)
-    return ScoringModel(load_backbone(checkpoint.files, device, dtype), row)

@@ -5,9 +5,9 @@ from dataclasses import asdict
 from typing import Any
 
 from zelo.catalog import resolve
-from zelo.checks import not_yet, one_of, path_text, positive
+from zelo.checks import one_of, path_text, positive, yes_or_no
 from zelo.families import family_named
-from zelo.local.options import InstanceKey, LongDocuments, ReadingOptions
+from zelo.local.options import InstanceKey, LongDocuments, Quantization, ReadingOptions
 from zelo.local.scorer import LocalScorer
 from zelo.patience import Patience
 
@@ -21,7 +21,8 @@ def local_scorer(
     family: str | None,
     device: str | None,
     dtype: str | None,
-    quantization: None,
+    quantization: Quantization | None,
+    compile: bool | None,
     revision: str | None,
     local_files_only: bool,
     cache_dir: str | os.PathLike[str] | None,
@@ -32,12 +33,15 @@ def local_scorer(
     strip: bool,
 ) -> tuple[LocalScorer, dict[str, Any]]:
     """Return a scorer that loads its model at its first use, and its settings as plain values."""
-    not_yet("quantization", quantization, "weights are computed with in `dtype`")
+    if quantization is not None:
+        one_of("quantization", quantization, Quantization)
     key = InstanceKey(
         resolve(model, revision),
         family=family_named(family).name if family else None,
         device=None if device is None else str(device),
         dtype=None if dtype is None else str(dtype).removeprefix("torch."),
+        quantization=quantization,
+        compile=yes_or_no("compile", compile),
         max_batch_tokens=positive("max_batch_tokens", max_batch_tokens),
         cache_dir=None if cache_dir is None else path_text("cache_dir", cache_dir),
         local_files_only=local_files_only,

@@ -11,6 +11,7 @@ __all__ = [
     "InstanceKey",
     "Limits",
     "LongDocuments",
+    "Quantization",
     "ReadingOptions",
 ]
 
@@ -21,6 +22,9 @@ ACCELERATOR_BATCH_TOKENS = 16_384
 """Throughput is flat from 7,000 to 118,000 tokens on an H200; this keeps memory low."""
 
 LongDocuments = Literal["truncate", "chunk"]
+Quantization = Literal["fp8", "int8", "int8-weights", "int4-weights"]
+"""How the layers' projections are stored and multiplied: `fp8` and `int8` for speed, where the
+hardware multiplies in them, the other two for less memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +34,11 @@ class InstanceKey:
     source: ModelSource
     family: str | None = None
     device: str | None = None
+    """A torch device, or `all`: a copy of the weights on every accelerator of the machine."""
     dtype: str | None = None
-    quantization: str | None = None
+    quantization: Quantization | None = None
+    compile: bool | None = None
+    """Compile the layers; None does so on CUDA."""
     max_batch_tokens: int | None = None
     cache_dir: str | None = None
     local_files_only: bool = False

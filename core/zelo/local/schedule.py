@@ -6,7 +6,8 @@ that a small call behind a large one is done in the next pack. Work is compared 
 and calls of the same power come by arrival: of similar calls none is overtaken again and again.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -28,7 +29,12 @@ class Waiting:
     """Sequences not yet handed out, shortest first: the longest are taken from the end."""
 
     def __post_init__(self) -> None:
-        self.pending = sorted(range(len(self.lengths)), key=self.lengths.__getitem__)
+        self.pending = []
+        self.hand_back(range(len(self.lengths)))
+
+    def hand_back(self, sequences: Iterable[int]) -> None:
+        """Let sequences wait that were handed out, and of which nothing came."""
+        self.pending = sorted([*self.pending, *sequences], key=self.lengths.__getitem__)
 
     @property
     def tokens_left(self) -> int:
@@ -47,14 +53,15 @@ class Share(Generic[Call]):
     sequences: list[int]
 
 
-def next_pack(calls: Sequence[Call], budget: int) -> list[Share[Call]]:
+def next_pack(calls: Sequence[Call], budget: int, limit: float = math.inf) -> list[Share[Call]]:
     """Take the next pack's sequences off the calls' pending lists.
 
-    `calls` are in order of arrival, each with something pending; `budget` counts tokens. At least
-    one sequence is taken, so one that is longer than the budget gets a pack beyond it.
+    `calls` are in order of arrival, each with something pending; `budget` counts tokens, and no
+    prefix makes the pack larger than `limit`. At least one sequence is taken, so one that is longer
+    gets a pack beyond both.
     """
     oldest, *others = calls
-    room = max(budget, int(oldest.prefix_length / PREFIX_SHARE))
+    room = int(min(limit, max(budget, oldest.prefix_length / PREFIX_SHARE)))
     shares: list[Share[Call]] = []
     spare = room - int(room * OLDEST_SHARE)
     for call in sorted(others, key=lambda call: call.tokens_left.bit_length()):  # stable

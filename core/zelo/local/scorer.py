@@ -62,7 +62,8 @@ class LocalScorer:
         )
 
     def warmup(self) -> None:
-        """Load the model and send one pair through it."""
+        """Load the model, run what is slow the first time, and send one pair through it."""
+        self._acquire().warm_up()
         self.score([ScoreRequest("warm-up", ("warm-up",))])
 
     def stats(self) -> Stats:

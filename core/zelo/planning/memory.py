@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from zelo.local.memory import numbers_per_token
 from zelo.planning.models import ModelShape
 
 __all__ = ["Memory", "memory_of"]
@@ -27,13 +28,9 @@ class Memory(NamedTuple):
 
 
 def memory_of(shape: ModelShape, pack_tokens: int) -> Memory:
-    """Return what a model needs with packs of so many tokens.
-
-    The most is alive in the MLP: its gate's activation, its other half and their product, three
-    times the MLP's width for each token, beside four hidden states (the layer's input, the
-    residual, its norm, the output) and the rotary embedding's cosines and sines. Keys and values
-    are not kept. Counted alive on the packed path on a CPU, it was within 2 % of this.
-    """
+    """Return what a model needs with packs of so many tokens."""
     weights = {name: size * shape.parameters for name, size in BYTES.items()}
-    numbers = 3 * shape.intermediate + 4 * shape.hidden + 2 * shape.head_dim
+    numbers = numbers_per_token(
+        hidden=shape.hidden, intermediate=shape.intermediate, head_dim=shape.head_dim
+    )
     return Memory(weights, numbers * pack_tokens * BYTES["bfloat16"])

@@ -147,7 +147,7 @@ def plan(
         operations_of(shape, tokens),
         memory_of(shape, max(budget, tokens.longest_pack)),
         on,
-        (share or EAGER.value) if isinstance(on, Card) else None,
+        (share or COMPILED.value) if isinstance(on, Card) else None,
         price,
         deadline_hours,
         tuple(_assumptions(shape, workload, on, share)),
@@ -189,15 +189,15 @@ def _of_card(card: Card, share: float | None, shape: ModelShape) -> list[str]:
     if share is not None:
         return [f"{share:.0%} of the published {card.tflops:,.0f} TFLOP/s, as you said.", memory]
     reached = (
-        f"{EAGER.value:.0%} of the published {card.tflops:,.0f} TFLOP/s (dense bfloat16): the "
-        f"lowest of {len(EAGER.measurements)} workloads on one H200, by {EAGER.path}. zelo's own "
-        "attention goes document by document, which was not measured on a card."
+        f"{COMPILED.value:.0%} of the published {card.tflops:,.0f} TFLOP/s (dense bfloat16): the "
+        f"lowest of {len(COMPILED.measurements)} workloads on one H200, with {COMPILED.path}, by a "
+        "forerunner of zelo's path, which itself was not measured on a card yet."
     )
-    compiled = (
-        f"Compiled layers reached {COMPILED.value:.0%} there; zelo does not compile them yet. "
-        f"For hours with them: share {COMPILED.value:.2f}."
+    eager = (
+        f"With {EAGER.path} it reached {EAGER.value:.0%} there. For hours without compiling: share "
+        f"{EAGER.value:.2f}."
     )
-    told = [reached, compiled, memory]
+    told = [reached, eager, memory]
     if shape.parameters < NAMED[MEASURED_MODEL].parameters:
         told.insert(0, f"Measured with {MEASURED_MODEL}'s shape; a smaller model reaches less.")
     if card.name != MEASURED_ON:

@@ -6,8 +6,9 @@ the last layer whole. One run each: the shares carry over, times only roughly.
 
 That card's largest matrix multiplication reached 776 of the published 989 TFLOP/s.
 
-Attention was one ragged kernel for the whole pack (`torch.nn.attention.varlen`). zelo's own goes
-document by document and has not been measured on a card; the table's eager row is the nearest.
+It was a forerunner of the present path: the stock layers, one ragged kernel for the whole pack
+(`torch.nn.attention.varlen`), prefixes gathered, layers compiled. The path itself has not been
+measured on a card yet; `zelo bench --suite gpu` does it.
 """
 
 from dataclasses import dataclass
@@ -52,20 +53,20 @@ class Share:
 
 
 EAGER = Share(
-    "the stock model with a registered attention function",
+    "layers that are not compiled",
     (
         Measurement("40 + 100 x ~128 tokens", 13_229, 0.262),
         Measurement("40 + 100 x ~400 tokens", 39_251, 0.759),
         Measurement("512 + 100 x ~256 tokens", 25_632, 0.533),
     ),
 )
-"""What a plan assumes."""
+"""What `compile=False` costs."""
 COMPILED = Share(
-    "the same with compiled layers",
+    "compiled layers",
     (
         Measurement("40 + 100 x ~128 tokens", 13_229, 0.177),
         Measurement("40 + 100 x ~400 tokens", 39_251, 0.523),
         Measurement("512 + 100 x ~256 tokens", 25_632, 0.375),
     ),
 )
-"""What compiling would give; zelo does not compile its layers yet."""
+"""What a plan assumes."""

@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Callable
 from typing import TypeVar
 
+from zelo.cache_folder import cache_folder
 from zelo.errors import InputError
 
 __all__ = ["Cache"]
@@ -24,13 +25,13 @@ Value = TypeVar("Value")
 
 
 class Cache:
-    """A folder of entries, by default where `default_folder` says; several processes may share it.
+    """A folder of entries, by default `zelo.cache_folder`; several processes may share it.
 
     Entries are readable by their owner alone: they tell of the texts that they were made of.
     """
 
     def __init__(self, folder: str | os.PathLike[str] | None = None) -> None:
-        self.folder = default_folder() if folder is None else pathlib.Path(folder)
+        self.folder = cache_folder() if folder is None else pathlib.Path(folder)
 
     def recall(
         self,
@@ -70,15 +71,6 @@ class Cache:
             )
             raise InputError(message) from error
         return value
-
-
-def default_folder() -> pathlib.Path:
-    """`$ZELO_CACHE`, else `zelo` in `$XDG_CACHE_HOME`, else `~/.cache/zelo`."""
-    if chosen := os.environ.get("ZELO_CACHE"):
-        return pathlib.Path(chosen)
-    shared = pathlib.Path(os.environ.get("XDG_CACHE_HOME", ""))
-    # The XDG specification: a path that is not absolute counts as none.
-    return (shared if shared.is_absolute() else pathlib.Path.home() / ".cache") / "zelo"
 
 
 def _write(entry: pathlib.Path, fill: Callable[[pathlib.Path], None]) -> None:

@@ -83,12 +83,12 @@ class _ModelCounters(Collector):
             yield family
         fill = GaugeMetricFamily(
             "zelo_pack_fill_ratio",
-            "Tokens of the average forward pass, as a share of the most it may have.",
+            "Tokens of all forward passes, as a share of the most they might have had.",
             labels=["model"],
         )
         for model, stats in told:
-            if stats.packs and model.pack_tokens:
-                fill.add_metric([model.names[0]], stats.tokens / stats.packs / model.pack_tokens)
+            if stats.room:
+                fill.add_metric([model.names[0]], stats.tokens / stats.room)
         yield fill
 
 
@@ -99,5 +99,6 @@ COUNTERS = {
     "documents": "Token sequences scored.",
     "prefix_tokens_saved": "Query tokens that documents of a pass shared.",
     "merged_callers": "Calls that shared a forward pass with another one.",
+    "out_of_memory": "Forward passes for which memory ran out; computed again in halves.",
 }
 """Members of `Stats`, with what they count."""

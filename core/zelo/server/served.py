@@ -60,24 +60,18 @@ class ServedModel:
             raise InputError("served model names must differ, and not be blank")
         self.family: str | None = settings["family"] or self._source.family
         """The kind of model; of a folder, known once it is loaded, else None."""
-        self.pack_tokens: int | None = None
-        """Most tokens of a forward pass, once the model is loaded."""
         self._expected = 0.0
         self._reader = lru_cache(READERS)(self._make_reader)
 
     def load(self) -> None:
-        """Load the model and remember the known pair's score. Blocks.
+        """Load the model, warm it up and remember the known pair's score. Blocks.
 
         Raises:
             ZeloError: the model cannot be loaded, or gives the pair no score.
         """
+        self._reranker.warmup()
         query, document = CANARY
         (self._expected,) = self._reranker.score(query, [document], scale="logit")
-        settings = self._reranker.settings
-        from zelo.local import device as devices
-
-        device = devices.choose_device(settings["device"])
-        self.pack_tokens = devices.choose_batch_tokens(settings["max_batch_tokens"], device)
         if self.family is None and self._source.folder is not None:
             from zelo.local.checkpoint import inspect_checkpoint
 

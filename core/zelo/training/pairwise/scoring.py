@@ -101,7 +101,7 @@ class PairScorer:
     def __init__(self, encoder: PairEncoder, model: Logits, max_batch_tokens: int) -> None:
         self._encoder = encoder
         self._encoding = threading.Lock()
-        self._engine = Engine(model, max_batch_tokens)
+        self._engine = Engine([model], max_batch_tokens)
 
     def submit(self, pairs: Sequence[ShownPair]) -> Asking:
         """Ask about pairs, in both orders; the more at once, the more prefixes are shared.
@@ -165,7 +165,7 @@ def load_scorer(
     row = read_score_row(checkpoint, encoder.positive_id, encoder.negative_id)
     number_type = choose_dtype(dtype, where, folder.files)
     backbone = load_backbone(folder.files, where, number_type)
-    batch_tokens = choose_batch_tokens(max_batch_tokens, where)
+    batch_tokens = choose_batch_tokens(max_batch_tokens, backbone)
     pairs = PairEncoder(encoder, folder.reading)
     return PairScorer(pairs, ScoringModel(backbone, row), batch_tokens)
 

@@ -1,41 +1,29 @@
-"""Attention over a pack, registered with transformers under the name `zelo_packed`.
+"""Attention segment by segment, each through torch's scaled_dot_product_attention on its own.
 
-Each segment of the pack runs through torch's scaled_dot_product_attention on its own, which works
-on every device and in every number type. No mask function is registered under the name, so
-transformers builds no mask.
+It works on every device and in every number type, and with gradients.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from transformers import AttentionInterface
+from torch import Tensor
 
-from zelo.local.packing import Segment
+from zelo.local.ragged import Segment
 
-__all__ = ["NAME", "packed_attention"]
-
-NAME = "zelo_packed"
+__all__ = ["attend", "causal"]
 
 BLOCK = 1_024
 """Query rows per call. A mask then has at most BLOCK x keys entries, whatever the length."""
 
 
-def packed_attention(
-    module: torch.nn.Module,
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    attention_mask: torch.Tensor | None,
-    *,
-    scaling: float,
-    segments: list[Segment],
-    **_: Any,
-) -> tuple[torch.Tensor, None]:
-    """Attend within each segment; called by every layer of the stock model.
+def attend(
+    query: Tensor, key: Tensor, value: Tensor, segments: Sequence[Segment], scaling: float
+) -> Tensor:
+    """Attend within each segment: query (1, H, Q, D), key and value (1, H_kv, T, D).
 
-    query (1, H, Q, D), key and value (1, H_kv, T, D), rotary embedding applied; H_kv divides H.
-    Returns (1, Q, H, D) and no weights.
+    Returns (1, Q, H, D).
     """
     dtype = query.dtype
     if query.requires_grad and query.device.type == "cpu":
@@ -54,21 +42,12 @@ def packed_attention(
         if segment.prefix_length:
             prefix = segment.prefix_start, segment.prefix_length
             seen = torch.cat((keys[prefix], seen[0]), 2), torch.cat((values[prefix], seen[1]), 2)
-        out.append(_causal(rows, *seen, scaling))
-    return torch.cat(out, dim=2).transpose(1, 2).to(dtype), None
+        out.append(causal(rows, *seen, scaling))
+    return torch.cat(out, dim=2).transpose(1, 2).to(dtype)
 
 
-def _spans(segments: list[Segment]) -> list[tuple[int, int]]:
-    """Return start and length of every prefix and suffix: together all key rows, in order."""
-    spans = {(segment.own_start, segment.own_length) for segment in segments}
-    spans |= {(segment.prefix_start, segment.prefix_length) for segment in segments}
-    return sorted(span for span in spans if span[1])
-
-
-def _causal(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scaling: float
-) -> torch.Tensor:
-    """Causal attention aligned at the end: the last query row sees every key."""
+def causal(query: Tensor, key: Tensor, value: Tensor, scaling: float) -> Tensor:
+    """Causal attention aligned at the end, the last query row sees every key: (1, H, Q, D)."""
     queries, keys = query.shape[2], key.shape[2]
     if queries == keys <= BLOCK:
         return _attend(query, key, value, scaling, is_causal=True)
@@ -85,12 +64,14 @@ def _causal(
     return torch.cat(blocks, dim=2) if len(blocks) > 1 else blocks[0]
 
 
-def _attend(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scaling: float, **mask: Any
-) -> torch.Tensor:
+def _spans(segments: Sequence[Segment]) -> list[tuple[int, int]]:
+    """Return start and length of every prefix and suffix: together all key rows, in order."""
+    spans = {(segment.own_start, segment.own_length) for segment in segments}
+    spans |= {(segment.prefix_start, segment.prefix_length) for segment in segments}
+    return sorted(span for span in spans if span[1])
+
+
+def _attend(query: Tensor, key: Tensor, value: Tensor, scaling: float, **mask: Any) -> Tensor:
     return F.scaled_dot_product_attention(
         query, key, value, scale=scaling, enable_gqa=query.shape[1] != key.shape[1], **mask
     )
-
-
-AttentionInterface.register(NAME, packed_attention)

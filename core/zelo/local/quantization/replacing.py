@@ -1,0 +1,82 @@
+"""Puts quantised projections in the place of a backbone's own, a layer at a time.
+
+Knows where projections are, nothing of number formats.
+"""
+
+from typing import Any, NamedTuple
+
+import torch
+
+from zelo.errors import InputError
+from zelo.local.options import Quantization
+from zelo.local.quantization.methods import METHODS
+
+__all__ = ["quantize"]
+
+
+def quantize(
+    backbone: torch.nn.Module, name: Quantization, device: torch.device | None = None
+) -> None:
+    """Replace q, k, v, o, gate, up and down of every decoder layer, in place.
+
+    A projection is freed before the next one is converted, so a model does not stand in memory
+    twice. With `device`, each layer is moved there first and the rest of the backbone at the end: a
+    card that has no room for the unquantised weights then needs none. Embeddings and norms stay as
+    they are.
+
+    Args:
+        backbone: a Qwen3 model without its vocabulary projection, its last layer wrapped or not.
+        name: the way; `check_quantization` tells whether a device has it.
+        device: where the model is to run; by default it stays where it is.
+
+    Raises:
+        InputError: a projection's widths do not suit the kernel; nothing has been changed.
+        ValueError: there is nothing to quantise, because it was done before.
+    """
+    layers: Any = backbone.layers
+    method = METHODS[name]
+    places = [place for layer in layers for place in _projections(layer)]
+    if not places:
+        raise ValueError("the backbone has no projection left to quantise")
+    for place in places:
+        _check_widths(place.projection, name, method.multiple)
+    for layer in layers:
+        layer.to(device)
+        for place in _projections(layer):
+            # nothing but the model holds the projection, so it is freed here
+            setattr(place.parent, place.name, method(place.projection))
+    backbone.to(device)
+
+
+class _Place(NamedTuple):
+    """Where a projection stands."""
+
+    parent: torch.nn.Module
+    name: str
+
+    @property
+    def projection(self) -> torch.nn.Linear:
+        """What stands there now."""
+        found: torch.nn.Linear = getattr(self.parent, self.name)
+        return found
+
+
+def _projections(layer: torch.nn.Module) -> list[_Place]:
+    """Return the places of a layer's projections that are not quantised."""
+    return [
+        _Place(parent, name)
+        for parent in layer.modules()
+        for name, child in parent.named_children()
+        if isinstance(child, torch.nn.Linear)
+    ]
+
+
+def _check_widths(linear: torch.nn.Linear, name: Quantization, multiple: int) -> None:
+    widths = linear.in_features, linear.out_features
+    if any(width % multiple for width in widths):
+        message = (
+            f"quantization={name!r} needs projections whose widths are multiples of {multiple}, "
+            f"and this model has one of {widths[0]} by {widths[1]}; leave it out, or use "
+            "'int8-weights' or 'int4-weights', which take any"
+        )
+        raise InputError(message)
