@@ -8,9 +8,9 @@ from pathlib import Path
 import torch
 
 import zelo
-from zelo.bench.results import Machine
+from zelo.bench.results import Device, Machine
 
-__all__ = ["describe_machine"]
+__all__ = ["describe_device", "describe_machine"]
 
 PACKAGES = ("torch", "transformers", "sentence-transformers", "tokenizers")
 
@@ -28,6 +28,14 @@ def describe_machine() -> Machine:
             **{package: _version(package) for package in PACKAGES},
         },
     )
+
+
+def describe_device(device: torch.device) -> Device:
+    """Return what a card says of itself; anything else is this machine's processor."""
+    if device.type != "cuda":
+        return Device(_cpu_name())
+    card = torch.cuda.get_device_properties(device)
+    return Device(card.name, card.total_memory, f"{card.major}.{card.minor}")
 
 
 def _cpu_name() -> str:

@@ -13,7 +13,7 @@ from zelo.bench.peers import Peer
 from zelo.bench.results import Comparison
 from zelo.bench.workloads import Workload
 
-__all__ = ["TOLERANCES", "compare", "largest_difference"]
+__all__ = ["TOLERANCES", "compare", "largest_difference", "timed"]
 
 TOLERANCES = {"float32": 1e-3, "float16": 0.05, "bfloat16": 0.25}
 """Largest difference of raw logits, by number type. Packing is exact; bfloat16's noise between
@@ -26,12 +26,13 @@ def compare(
     workload: Workload,
     *,
     rounds: int,
-    tolerance: float,
+    tolerance: float | None,
     on_run: Callable[[str], None] = lambda _: None,
 ) -> tuple[list[Comparison], list[float]]:
     """Time zelo and each peer in alternation; return the comparisons and zelo's logits.
 
-    `on_run` is told the name of a side before each of its runs. Both sides must be warm.
+    `on_run` is told the name of a side before each of its runs. Both sides must be warm. A
+    `tolerance` of None compares times alone.
     """
     times: dict[str, list[tuple[float, float]]] = {peer.name: [] for peer in peers}
     differences: dict[str, float | None] = {}
@@ -39,9 +40,9 @@ def compare(
     for _ in range(rounds):
         for peer in peers:
             on_run(zelo.name)
-            zelo_seconds, logits = _timed(zelo, workload)
+            zelo_seconds, logits = timed(zelo, workload)
             on_run(peer.name)
-            peer_seconds, of_peer = _timed(peer, workload)
+            peer_seconds, of_peer = timed(peer, workload)
             times[peer.name].append((zelo_seconds, peer_seconds))
             differences[peer.name] = _worse(
                 differences.get(peer.name, 0.0), largest_difference(logits, of_peer)
@@ -70,7 +71,8 @@ def _worse(one: float | None, other: float | None) -> float | None:
     return None if one is None or other is None else max(one, other)
 
 
-def _timed(peer: Peer, workload: Workload) -> tuple[float, list[float]]:
+def timed(peer: Peer, workload: Workload) -> tuple[float, list[float]]:
+    """Score a workload once; return the seconds it took, and the logits."""
     gc.collect()  # else one side pays for the other's garbage
     start = time.perf_counter()
     logits = peer.score(workload.query, workload.documents)

@@ -4,7 +4,9 @@ Speed does not depend on what weights hold, so a random model of the true shape 
 one. The folder is in the sentence-transformers form, which both zelo and CrossEncoder read.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +18,12 @@ from zelo.catalog import resolve
 from zelo.errors import InputError, ModelFileError
 from zelo.local.quiet import quiet
 from zelo.local.saving import save_reranker
+from zelo.planning.models import NAMED, ModelShape
 
 __all__ = ["SHAPES", "Shape", "read_tokenizer", "shape_named", "write_random_model"]
 
 SEED = 0
+CPU = torch.device("cpu")
 ANSWER = "Yes"
 END_OF_TEXT = "<|endoftext|>"
 CONTEXT = 40_960  # tokens, as in Qwen3's config.json
@@ -39,12 +43,25 @@ class Shape:
     vocabulary: int = 151_936
     """Embedding rows; Qwen3's own number, whatever tokenizer the texts go through."""
 
+    @property
+    def projection_weights(self) -> int:
+        """Weights of all layers: a token that goes through them costs two operations for each."""
+        attention = 2 * self.hidden * self.head_dim * (self.heads + self.kv_heads)
+        return self.layers * (attention + 3 * self.hidden * self.intermediate)
+
+    @classmethod
+    def of(cls, planned: ModelShape) -> "Shape":
+        """Return the sizes of a model that is planned for."""
+        sizes = {field.name: getattr(planned, field.name) for field in fields(cls)}
+        return cls(**sizes)
+
 
 SHAPES = {
     shape.name: shape
     for shape in (
         # name, layers, hidden, intermediate, heads, kv_heads, head_dim
         Shape("cpu-small", 4, 512, 1_536, 8, 4, 64),
+        *map(Shape.of, NAMED.values()),
     )
 }
 """The shapes that can be asked for by name. A further one is a row here."""
@@ -74,8 +91,11 @@ def read_tokenizer(folder: Path | None = None) -> str:
         tokenizer = Tokenizer.from_str(text)
     except Exception as error:  # tokenizers raises bare Exception on bad JSON
         raise ModelFileError(f"{path} is not a tokenizer ({error})") from error
-    needed = (ANSWER, END_OF_TEXT, "<|im_start|>", "<|im_end|>")
+    needed = (END_OF_TEXT, "<|im_start|>", "<|im_end|>")
     absent = [token for token in needed if tokenizer.token_to_id(token) is None]
+    # it may write the answer in its own way, as lower-cased
+    if len(tokenizer.encode(ANSWER, add_special_tokens=False).ids) != 1:
+        absent.append(ANSWER)
     if absent:
         message = f"{path} has no token {', '.join(absent)}; use the tokenizer of a Qwen3 model"
         raise ModelFileError(message)
@@ -83,9 +103,16 @@ def read_tokenizer(folder: Path | None = None) -> str:
 
 
 def write_random_model(
-    folder: Path, shape: Shape, tokenizer_json: str, dtype: torch.dtype = torch.float32
+    folder: Path,
+    shape: Shape,
+    tokenizer_json: str,
+    dtype: torch.dtype = torch.float32,
+    device: torch.device = CPU,
 ) -> None:
     """Fill an empty folder with a random zerank of this shape, the same at every call.
+
+    It is drawn on `device`, in `dtype` where that is a card: four thousand million numbers take a
+    minute on a processor, and there they are float32 first, twice.
 
     Raises:
         InputError: the tokenizer has more tokens than the shape has rows.
@@ -97,11 +124,24 @@ def write_random_model(
             f"only {shape.vocabulary} rows for them"
         )
         raise InputError(message)
-    with torch.random.fork_rng(devices=[]):  # the caller's random numbers stay as they were
+    drawn_in = dtype if device.type == "cuda" else torch.float32
+    forked = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=forked), device, _default_dtype(drawn_in):
+        # the caller's random numbers stay as they were
         torch.manual_seed(SEED)
         model: Any = Qwen3ForCausalLM(_config(shape, tokenizer))
     with quiet():
         save_reranker(model, tokenizer, folder, dtype=dtype)
+
+
+@contextmanager
+def _default_dtype(dtype: torch.dtype) -> Iterator[None]:
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
 
 
 def _config(shape: Shape, tokenizer: Tokenizer) -> Qwen3Config:

@@ -2,19 +2,29 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
+from transformers import Qwen3ForCausalLM
 
 from zelo.errors import InputError, MissingExtraError
+from zelo.local.options import Limits
+from zelo.local.prompt import PromptEncoder
 from zelo.local.quiet import quiet
 from zelo.reranker import Reranker
+from zelo.results import Stats
+
+if TYPE_CHECKING:  # brings pydantic
+    from zelo.wire.values import Scale as WireScale
 
 __all__ = [
     "DEFAULT_BATCH_SIZE",
     "CrossEncoderPeer",
     "Peer",
+    "ServerPeer",
+    "TransformersPeer",
     "ZeloPeer",
+    "load_causal",
     "load_cross_encoder",
 ]
 
@@ -36,21 +46,97 @@ class Peer(Protocol):
 
 
 class ZeloPeer:
-    """zelo as its users get it: defaults, tokenisation and queue included."""
+    """zelo as its users get it: defaults, tokenisation and queue included.
+
+    `options` are the Reranker's.
+    """
 
     name = "zelo"
 
-    def __init__(self, folder: Path, dtype: str, device: str | None = None) -> None:
-        self._reranker = Reranker(folder, dtype=dtype, device=device)
+    def __init__(self, folder: Path, dtype: str, device: str | None = None, **options: Any) -> None:
+        self._reranker = Reranker(folder, dtype=dtype, device=device, **options)
         self._reranker.warmup()
 
     def score(self, query: str, documents: Sequence[str]) -> list[float]:
         """Return the raw logit of each document, in input order."""
         return self._reranker.score(query, documents, scale="logit")
 
+    def stats(self) -> Stats:
+        """Return what the model has done so far."""
+        return self._reranker.stats()
+
     def close(self) -> None:
         """Free the model."""
         self._reranker.close()
+
+
+class ServerPeer:
+    """A server of any maker, asked over HTTP; its weights are its own.
+
+    Its scores are read as zerank's, whatever it serves.
+    """
+
+    name = "server"
+
+    def __init__(self, url: str, model: str, dialect: str, scale: "WireScale | None") -> None:
+        self._reranker = Reranker(
+            model, family="zerank-2", base_url=url, dialect=dialect, score_scale=scale
+        )
+
+    def score(self, query: str, documents: Sequence[str]) -> list[float]:
+        """Return the raw logit of each document, in input order."""
+        return self._reranker.score(query, documents, scale="logit")
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._reranker.close()
+
+
+class TransformersPeer:
+    """Plain transformers at one batch size: padded on the left, sorted by length, the last logits.
+
+    The best that the stock model does without packing; `encoder` writes the same prompts as zelo.
+    """
+
+    def __init__(self, model: Any, encoder: PromptEncoder, batch_size: int) -> None:
+        self.batch_size = batch_size
+        self.name = f"transformers/{batch_size}"
+        self._model = model
+        self._encoder = encoder
+
+    @torch.inference_mode()
+    def score(self, query: str, documents: Sequence[str]) -> list[float]:
+        """Return the raw logit of each document, in input order."""
+        limits = Limits(max_tokens=self._model.config.max_position_embeddings)
+        encoded = self._encoder.encode(query, documents, None, limits)
+        prompts = [encoded.prefix + encoded.suffixes[slot.suffixes[0]] for slot in encoded.slots]
+        order = sorted(range(len(prompts)), key=lambda i: -len(prompts[i]))
+        logits = [0.0] * len(prompts)
+        for start in range(0, len(order), self.batch_size):
+            batch = order[start : start + self.batch_size]
+            for i, logit in zip(batch, self._logits([prompts[i] for i in batch]), strict=True):
+                logits[i] = logit
+        return logits
+
+    def _logits(self, prompts: list[list[int]]) -> list[float]:
+        longest = max(map(len, prompts))
+        pads = [longest - len(prompt) for prompt in prompts]
+        ids = torch.tensor([[0] * pad + prompt for pad, prompt in zip(pads, prompts, strict=True)])
+        mask = torch.tensor([[0] * pad + [1] * (longest - pad) for pad in pads])
+        device = self._model.device
+        out = self._model(
+            input_ids=ids.to(device),  # (N, T)
+            attention_mask=mask.to(device),
+            position_ids=(mask.cumsum(1) - 1).clamp(min=0).to(device),
+            logits_to_keep=1,
+            use_cache=False,
+        )
+        last = out.logits[:, -1].float()  # (N, V)
+        found = last[:, self._encoder.positive_id]
+        if self._encoder.negative_id is not None:
+            found = found - last[:, self._encoder.negative_id]
+        logits: list[float] = found.tolist()
+        return logits
 
 
 class CrossEncoderPeer:
@@ -69,6 +155,15 @@ class CrossEncoderPeer:
             show_progress_bar=False,
         )
         return [float(logit) for logit in logits]
+
+
+def load_causal(folder: Path, dtype: str, device: str) -> Any:
+    """Load a folder as the stock Qwen3ForCausalLM, with transformers' own attention."""
+    with quiet():
+        model: Any = Qwen3ForCausalLM.from_pretrained(
+            folder, dtype=getattr(torch, dtype), local_files_only=True, use_safetensors=True
+        )
+    return model.to(device).eval()
 
 
 def load_cross_encoder(folder: Path, dtype: str, device: str | None = None) -> Any:

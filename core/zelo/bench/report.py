@@ -90,9 +90,10 @@ def _share(ours: Memory, theirs: Memory) -> str:
 
 def _notes(report: Report) -> list[str]:
     notes = report.machine.warnings()
-    if not report.agrees:
+    tolerance = report.workloads[0].comparisons[0].tolerance
+    if not report.agrees and tolerance is not None:
         notes.append(
             "Where no ratio is given, the sides' logits differ by more than "
-            f"{report.workloads[0].comparisons[0].tolerance:g}: they did not do the same work."
+            f"{tolerance:g}: they did not do the same work."
         )
     return notes

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field
 from statistics import median
 from typing import Any, NamedTuple
 
-__all__ = ["Comparison", "Machine", "Memory", "Report", "Spread", "WorkloadResult"]
+__all__ = ["Comparison", "Device", "Machine", "Memory", "Report", "Spread", "WorkloadResult"]
 
 
 class Spread(NamedTuple):
@@ -27,6 +27,16 @@ class Memory(NamedTuple):
     growth_bytes: int
     method: str
     """`kernel high-water mark`, exact, or `sampled`, which may miss a short peak."""
+
+
+class Device(NamedTuple):
+    """What computes."""
+
+    name: str
+    memory_bytes: int | None = None
+    """Its own memory; None for a processor, which has none."""
+    capability: str | None = None
+    """CUDA's compute capability, such as `9.0`."""
 
 
 BUSY = 0.5
@@ -67,22 +77,35 @@ class Comparison:
     """Time of run i, measured right after `zelo_seconds[i]`."""
     max_logit_difference: float | None
     """Largest absolute difference of raw logits; None where the peer gave no finite number."""
-    tolerance: float
-    """Largest difference at which the two count as having done the same work."""
+    tolerance: float | None
+    """Largest difference at which the two count as having done the same work; None where they are
+    not meant to (rounded weights here, other weights there), and times alone are compared."""
 
     @property
-    def agrees(self) -> bool:
-        """Both sides computed the same scores."""
+    def agrees(self) -> bool | None:
+        """Both sides computed the same scores; None where they were not meant to."""
+        if self.tolerance is None:
+            return None
         difference = self.max_logit_difference
         return difference is not None and difference <= self.tolerance
 
     @property
     def ratio(self) -> Spread | None:
-        """Peer time divided by zelo time, pair by pair; None if the two do not agree."""
-        if not self.agrees:
+        """Peer time divided by zelo time, pair by pair; None if they should agree and do not."""
+        if self.agrees is False:
             return None
         pairs = zip(self.peer_seconds, self.zelo_seconds, strict=True)
         return Spread.of([peer / zelo for peer, zelo in pairs])
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain values, with what the properties say written out."""
+        ratio = self.ratio
+        return asdict(self) | {
+            "zelo": Spread.of(self.zelo_seconds)._asdict(),
+            "peer_time": Spread.of(self.peer_seconds)._asdict(),
+            "agrees": self.agrees,
+            "ratio": ratio._asdict() if ratio else None,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +153,7 @@ class Report:
     @property
     def agrees(self) -> bool:
         """Every comparison computed the same scores on both sides."""
-        return all(c.agrees for workload in self.workloads for c in workload.comparisons)
+        return all(c.agrees is not False for w in self.workloads for c in w.comparisons)
 
     def as_json(self) -> dict[str, Any]:
         """Return plain values, with what the properties say written out."""
@@ -143,21 +166,11 @@ class Report:
     def _workload(self, workload: WorkloadResult) -> dict[str, Any]:
         default = workload.at_batch_size(self.default_batch_size)
         return asdict(workload) | {
-            "comparisons": [_comparison(c) for c in workload.comparisons],
+            "comparisons": [c.as_json() for c in workload.comparisons],
             "default": _headline(default),
             "best": _headline(workload.best),
             "memory": {side: memory._asdict() for side, memory in workload.memory.items()},
         }
-
-
-def _comparison(comparison: Comparison) -> dict[str, Any]:
-    ratio = comparison.ratio
-    return asdict(comparison) | {
-        "zelo": Spread.of(comparison.zelo_seconds)._asdict(),
-        "peer_time": Spread.of(comparison.peer_seconds)._asdict(),
-        "agrees": comparison.agrees,
-        "ratio": ratio._asdict() if ratio else None,
-    }
 
 
 def _headline(comparison: Comparison | None) -> dict[str, Any] | None:

@@ -5,7 +5,7 @@ vocabulary. Texts are words drawn from that vocabulary; they mean nothing.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -14,14 +14,16 @@ from tokenizers import Tokenizer
 
 from zelo.errors import InputError
 
-__all__ = ["LogNormal", "Workload", "log_normal_workload"]
+__all__ = ["LogNormal", "Workload", "Writer", "log_normal_workload", "writer_of"]
 
 SEED = 20_261_121
 QUERY_TOKENS = 8
 SHORTEST, LONGEST = 4, 4_096  # tokens; beyond is one document in a million, and it would decide
 FEWEST_WORDS, MOST_WORDS = 16, 1_000
 """Texts repeat their words: drawn from a whole vocabulary, they would read every embedding row."""
-WORD = re.compile("\u0120[a-z]{2,}")  # byte-level BPE writes the space before a word like this
+WORD = re.compile("\u0120([a-z]{2,})|([a-z]{2,})</w>")
+"""A whole word: behind the blank, as Qwen3's byte-level BPE writes it, or with its end marked, as
+zelo-nano's does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,34 +60,72 @@ def log_normal_workload(
     """
     law = law or LogNormal()
     random = np.random.default_rng([SEED, documents])
-    tokenizer, words = _vocabulary(tokenizer_json)
     lengths = np.exp(random.normal(np.log(law.median), law.sigma, documents))
     lengths = lengths.round().clip(SHORTEST, LONGEST).astype(int)
-    query, *texts = (
-        " ".join(random.choice(words, size=length)) for length in (QUERY_TOKENS, *lengths)
-    )
-    query_tokens, *document_tokens = _token_counts(tokenizer, [query, *texts])
     name = f"log-normal, {documents} documents"
-    return Workload(name, query, tuple(texts), query_tokens, tuple(document_tokens))
+    return writer_of(tokenizer_json).workload(name, random, QUERY_TOKENS, lengths)
+
+
+class Writer:
+    """Writes texts of so many tokens, in words that one tokenizer writes as one token each.
+
+    Raises:
+        InputError: its vocabulary holds too few of them.
+    """
+
+    def __init__(self, tokenizer_json: str) -> None:
+        self._tokenizer = Tokenizer.from_str(tokenizer_json)
+        marked = filter(None, map(WORD.fullmatch, sorted(self._tokenizer.get_vocab())))
+        words = [found[1] or found[2] for found in marked]
+        counts = self._token_counts([f" {word}" for word in words])
+        whole = [word for word, count in zip(words, counts, strict=True) if count == 1]
+        if len(whole) < FEWEST_WORDS:
+            message = f"the tokenizer knows {len(whole)} whole words, XX"
+            raise InputError(message)
+        self._words = np.array(whole[:: -(-len(whole) // MOST_WORDS)])
+
+    def workload(
+        self, name: str, random: np.random.Generator, query_tokens: int, lengths: Iterable[int]
+    ) -> Workload:
+        """Return one query of so many words, and a document of each of the lengths."""
+        query, *texts = (
+            " ".join(random.choice(self._words, size=length)) for length in (query_tokens, *lengths)
+        )
+        return self._counted(name, query, texts)
+
+    def payload(
+        self, name: str, random: np.random.Generator, documents: int, tokens: int, characters: int
+    ) -> Workload:
+        """Return a short query, and documents of so many tokens and, exactly, characters each.
+
+        Raises:
+            InputError: the vocabulary has no words of the length that this takes.
+        """
+        letters = characters - (tokens - 1)  # without the blanks between words
+        short, longer = letters // tokens, letters % tokens
+        words = {n: [w for w in self._words if len(w) == n] for n in (short, short + 1)}
+        if not words[short] or (longer and not words[short + 1]):
+            message = f"the tokenizer knows no whole words of {short} and {short + 1} letters"
+            raise InputError(message)
+        texts = []
+        for _ in range(documents):
+            chosen = [*random.choice(words[short], size=tokens - longer)]
+            if longer:
+                chosen += [*random.choice(words[short + 1], size=longer)]
+            texts.append(" ".join(random.permutation(chosen)))
+        query = " ".join(random.choice(self._words, size=QUERY_TOKENS))
+        return self._counted(name, query, texts)
+
+    def _counted(self, name: str, query: str, texts: Sequence[str]) -> Workload:
+        query_tokens, *document_tokens = self._token_counts([query, *texts])
+        return Workload(name, query, tuple(texts), query_tokens, tuple(document_tokens))
+
+    def _token_counts(self, texts: Sequence[str]) -> list[int]:
+        encodings = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+        return [len(encoding.ids) for encoding in encodings]
 
 
 @lru_cache(maxsize=1)  # the same tokenizer writes every workload of a run
-def _vocabulary(tokenizer_json: str) -> tuple[Tokenizer, list[str]]:
-    """Return the tokenizer and the words that it writes as one token each, behind a space."""
-    tokenizer = Tokenizer.from_str(tokenizer_json)
-    candidates = sorted(filter(WORD.fullmatch, tokenizer.get_vocab()))
-    words = [token[1:] for token in candidates]
-    counts = _token_counts(tokenizer, [f" {word}" for word in words])
-    whole = [word for word, count in zip(words, counts, strict=True) if count == 1]
-    if len(whole) < FEWEST_WORDS:
-        message = (
-            f"the tokenizer knows {len(whole)} whole words, too few to write texts with; use a "
-            "byte-level BPE as Qwen3's is"
-        )
-        raise InputError(message)
-    return tokenizer, whole[:: -(-len(whole) // MOST_WORDS)]
-
-
-def _token_counts(tokenizer: Tokenizer, texts: Sequence[str]) -> list[int]:
-    encodings = tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
-    return [len(encoding.ids) for encoding in encodings]
+def writer_of(tokenizer_json: str) -> Writer:
+    """Return the writer for a tokenizer, as text."""
+    return Writer(tokenizer_json)
