@@ -34,7 +34,7 @@ if TYPE_CHECKING:  # these bring numpy
 __all__ = ["demo"]
 
 # Among 60 queries tried, three of those where zelo-nano puts the answer first and BM25 does not.
-QUERIES = ("parse json text", "run a command and capture output", "send an email")
+QUERIES = ("read a csv file", "run a command and capture output", "send an email")
 EPILOG = """
 **Examples**
 
