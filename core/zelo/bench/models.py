@@ -18,7 +18,7 @@ from zelo.catalog import resolve
 from zelo.errors import InputError, ModelFileError
 from zelo.local.quiet import quiet
 from zelo.local.saving import save_reranker
-from zelo.planning.models import NAMED, ModelShape
+from zelo.planning.models import NAMED, ModelShape, ProjectionWeights
 
 __all__ = ["SHAPES", "Shape", "read_tokenizer", "shape_named", "write_random_model"]
 
@@ -30,7 +30,7 @@ CONTEXT = 40_960  # tokens, as in Qwen3's config.json
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class Shape(ProjectionWeights):
     """The sizes of a Qwen3 model with tied embeddings."""
 
     name: str
@@ -42,12 +42,6 @@ class Shape:
     head_dim: int
     vocabulary: int = 151_936
     """Embedding rows; Qwen3's own number, whatever tokenizer the texts go through."""
-
-    @property
-    def projection_weights(self) -> int:
-        """Weights of all layers: a token that goes through them costs two operations for each."""
-        attention = 2 * self.hidden * self.head_dim * (self.heads + self.kv_heads)
-        return self.layers * (attention + 3 * self.hidden * self.intermediate)
 
     @classmethod
     def of(cls, planned: ModelShape) -> "Shape":

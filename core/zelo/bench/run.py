@@ -26,18 +26,11 @@ from zelo.bench.results import Memory, Report, WorkloadResult
 from zelo.bench.workloads import LogNormal, Workload, log_normal_workload
 from zelo.catalog import resolve
 from zelo.errors import InputError
+from zelo.planning.models import SIZES
 
 __all__ = ["Settings", "run_bench"]
 
-SHAPE_FIELDS = {
-    "layers": "num_hidden_layers",
-    "hidden": "hidden_size",
-    "intermediate": "intermediate_size",
-    "heads": "num_attention_heads",
-    "kv_heads": "num_key_value_heads",
-    "head_dim": "head_dim",
-    "vocabulary": "vocab_size",
-}
+SHAPE_FIELDS = {name: key for name, key in SIZES.items() if name != "context"}
 """What of config.json the report names, and how it is called there."""
 
 

@@ -23,7 +23,6 @@ Dtype = Literal["bfloat16", "float32"]
 """How the backbone's weights may be stored for engines that read safetensors."""
 
 KINDS: dict[str, str] = {"bfloat16": "BF16", "float32": "F32"}
-NAMES = {kind: name for name, kind in KINDS.items()}
 
 
 @dataclass(frozen=True, slots=True)

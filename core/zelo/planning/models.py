@@ -12,30 +12,19 @@ from zelo.catalog import ALIASES, HUB_NAMES, resolve
 from zelo.errors import InputError, MissingExtraError, ModelFileError, UnsupportedModelError
 from zelo.families import Family, family_named
 
-__all__ = ["NAMED", "ModelShape", "shape_of"]
+__all__ = ["NAMED", "SIZES", "ModelShape", "ProjectionWeights", "shape_of"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelShape:
-    """The sizes of a Qwen3 model, and how it is asked."""
+class ProjectionWeights:
+    """Counts what tokens are multiplied with, for whatever has a Qwen3 model's sizes."""
 
-    name: str
-    family: Family
+    __slots__ = ()
     layers: int
     hidden: int
     intermediate: int
-    """Width of the MLP."""
     heads: int
     kv_heads: int
     head_dim: int
-    vocabulary: int
-    """Rows of the embedding."""
-    context: int
-    """Longest prompt, in tokens."""
-    tokenizer: Path | None = None
-    """tokenizer.json, where there is one; without it, Qwen3's own tokenizer is meant."""
-    family_is_told: bool = True
-    """Whether the folder or the caller named the family; it decides about the frame alone."""
 
     @property
     def query_width(self) -> int:
@@ -58,14 +47,42 @@ class ModelShape:
         return 2 * self.hidden * self.query_width + 3 * self.hidden * self.intermediate
 
     @property
+    def projection_weights(self) -> int:
+        """Weights of all layers: a token that goes through them costs two operations for each."""
+        return self.layers * (self.key_value_weights + self.other_weights)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelShape(ProjectionWeights):
+    """The sizes of a Qwen3 model, and how it is asked."""
+
+    name: str
+    family: Family
+    layers: int
+    hidden: int
+    intermediate: int
+    """Width of the MLP."""
+    heads: int
+    kv_heads: int
+    head_dim: int
+    vocabulary: int
+    """Rows of the embedding."""
+    context: int
+    """Longest prompt, in tokens."""
+    tokenizer: Path | None = None
+    """tokenizer.json, where there is one; without it, Qwen3's own tokenizer is meant."""
+    family_is_told: bool = True
+    """Whether the folder or the caller named the family; it decides about the frame alone."""
+
+    @property
     def parameters(self) -> int:
         """Numbers that are held in memory: embedding, layers and norms, no vocabulary projection.
 
         A layer has norms of two hidden states and of one head's query and key.
         """
         norms = 2 * self.hidden + 2 * self.head_dim
-        layer = self.key_value_weights + self.other_weights + norms
-        return self.vocabulary * self.hidden + self.layers * layer + self.hidden
+        embedding = self.vocabulary * self.hidden
+        return embedding + self.projection_weights + self.layers * norms + self.hidden
 
 
 def _qwen3(

@@ -33,8 +33,7 @@ class Measurement:
     @property
     def share(self) -> float:
         """2 x projection weights x tokens / seconds, of the published peak."""
-        shape = NAMED[MEASURED_MODEL]
-        weights = shape.layers * (shape.key_value_weights + shape.other_weights)
+        weights = NAMED[MEASURED_MODEL].projection_weights
         peak = CARDS[MEASURED_ON].tflops * 1e12
         return 2 * weights * self.unique_tokens / self.seconds / peak
 
