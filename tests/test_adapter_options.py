@@ -2,8 +2,10 @@
 
 import inspect
 import re
+from pathlib import Path
 
 import pytest
+import torch
 from framework_kit import (
     BAD_OF_ANY,
     BAD_OF_RANKERS,
@@ -14,7 +16,7 @@ from framework_kit import (
     every_face,
     every_ranker,
 )
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
 from zelo import InputError, Reranker
 from zelo.adapters.foreign import FOREIGN
@@ -123,6 +125,22 @@ def test_an_adapter_says_what_its_reranker_is(tiny_model, face):
         adapter = face.adapter(reranker=reranker)
         expected = settings | {"model": str(tiny_model)}
         assert {name: getattr(adapter, name) for name in expected} == expected
+
+
+@every_face
+def test_options_are_kept_as_one_type(tiny_model, face):
+    """Paths, torch's objects and a key in clear are read back as tests/typed says."""
+    adapter = face.adapter(
+        model=Path(tiny_model),
+        device=torch.device("cpu"),
+        dtype=torch.bfloat16,
+        cache_dir=Path("here"),
+    )
+    kept = [adapter.model, adapter.device, adapter.dtype, adapter.cache_dir]
+    assert kept == [str(tiny_model), "cpu", "bfloat16", "here"]
+    remote = face.adapter(base_url=("https://a.example", "https://b.example"), api_key="a key")
+    assert remote.base_url == ["https://a.example", "https://b.example"]
+    assert isinstance(remote.api_key, SecretStr)
 
 
 @every_face

@@ -21,6 +21,7 @@ from zelo.scoring import Progress, Scored, Scorer
 
 if TYPE_CHECKING:
     import httpx
+    import torch
 
     from zelo.wire.values import Scale as WireScale
 
@@ -87,8 +88,8 @@ class Reranker:
         model: str | os.PathLike[str] = "zerank-2",
         *,
         family: str | None = None,
-        device: str | None = None,
-        dtype: str | None = None,
+        device: "str | torch.device | None" = None,
+        dtype: "str | torch.dtype | None" = None,
         quantization: Quantization | None = None,
         compile: bool | None = None,
         revision: str | None = None,
@@ -264,7 +265,7 @@ class Reranker:
 
     def predict(
         self,
-        pairs: Sequence[tuple[str, str]],
+        pairs: Sequence[tuple[str, str] | list[str]],
         *,
         scale: Scale = "probability",
         instruction: str | None = None,
@@ -342,7 +343,7 @@ def _numbers(scored: Sequence[Scored], scale: Scale) -> list[float]:
     return [s.logit if scale == "logit" else s.probability for s in scored]
 
 
-def _by_query(pairs: Sequence[tuple[str, str]]) -> dict[str, list[int]]:
+def _by_query(pairs: Sequence[tuple[str, str] | list[str]]) -> dict[str, list[int]]:
     """Return the places of each query's pairs, queries in order of first appearance."""
     places: dict[str, list[int]] = {}
     for i, pair in enumerate(pairs):

@@ -1,13 +1,13 @@
 """Documents to texts, rankings to documents, and a run in LangChain's traces around them."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from langchain_core.callbacks import Callbacks, adispatch_custom_event, dispatch_custom_event
 from langchain_core.documents import BaseDocumentCompressor, Document
 from typing_extensions import TypedDict  # pydantic reads no other before Python 3.12
 
-from zelo.adapters import OURS, RERANK_ERROR, Outcome, RankingOptions
+from zelo.adapters import OURS, RERANK_ERROR, Outcome, RankingOptions, Takes
 from zelo.errors import InputError
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class ZeloRerank(RankingOptions, BaseDocumentCompressor):
         UnknownModelError: `model` is no alias, folder or hub id.
     """
 
-    rank_fields: tuple[str, ...] | None = None
+    rank_fields: Takes[list[str] | tuple[str, ...] | None, tuple[str, ...] | None] = cast(Any, None)
     """Metadata that the model reads before the text, as `name: value` lines; default, none."""
 
     def compress_documents(

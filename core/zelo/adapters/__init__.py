@@ -3,7 +3,7 @@
 Needs pydantic, which every framework with an adapter brings. Nothing here knows a framework.
 """
 
-from zelo.adapters.options import RankingOptions, ScoringOptions
+from zelo.adapters.options import RankingOptions, ScoringOptions, Takes
 from zelo.adapters.outcome import OURS, RERANK_ERROR, RERANK_SOURCE, Outcome, Place
 
 __all__ = [
@@ -14,4 +14,5 @@ __all__ = [
     "Place",
     "RankingOptions",
     "ScoringOptions",
+    "Takes",
 ]

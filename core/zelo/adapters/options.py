@@ -9,7 +9,7 @@ import inspect
 import logging
 import os
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, Self, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from pydantic.json_schema import SkipJsonSchema
@@ -22,14 +22,37 @@ from zelo.reranker import Reranker
 from zelo.results import RankedDocument, Stats
 from zelo.scoring import Progress
 
-__all__ = ["RankingOptions", "ScoringOptions"]
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["RankingOptions", "ScoringOptions", "Takes"]
 
 log = logging.getLogger("zelo")
 T = TypeVar("T")
+Given = TypeVar("Given", contravariant=True)
+Kept = TypeVar("Kept", covariant=True)
 Fixed = Annotated[T, Field(frozen=True)]
 """Chosen when the model is; for another value, make another adapter."""
 OF_RERANKER = frozenset(inspect.signature(Reranker).parameters)
 """Options that decide on the reranker itself."""
+
+if TYPE_CHECKING:
+
+    class Takes(Generic[Given, Kept]):
+        """A field that is given as one type and read as another: `Takes[str | Path, str]`.
+
+        A descriptor for type checkers; here it is the type that is read, which pydantic makes of
+        what is given. A default needs a cast, as they would compare it with the descriptor.
+        """
+
+        def __get__(self, instance: object, owner: object) -> Kept: ...
+        def __set__(self, instance: object, value: Given) -> None: ...
+
+else:
+
+    class Takes:
+        def __class_getitem__(cls, types: tuple[Any, Any]) -> Any:
+            return types[1]
 
 
 class ScoringOptions(BaseModel):
@@ -48,13 +71,13 @@ class ScoringOptions(BaseModel):
         validate_assignment=True,
     )
 
-    model: Fixed[str] = "zerank-2"
+    model: Fixed[Takes[str | os.PathLike[str], str]] = cast(Any, "zerank-2")
     """An alias such as `zerank-2` or `zelo-nano`, a hub id, or a local folder."""
     family: Fixed[str | None] = None
     """The kind of model, for a folder that does not tell."""
-    device: Fixed[str | None] = None
+    device: Fixed[Takes["str | torch.device | None", str | None]] = cast(Any, None)
     """A torch device such as `cuda:0`, or `all` for a copy on each accelerator; default, one."""
-    dtype: Fixed[str | None] = None
+    dtype: Fixed[Takes["str | torch.dtype | None", str | None]] = cast(Any, None)
     """`float32`, `bfloat16` or `float16`; default, bfloat16 where the hardware has it."""
     quantization: Fixed[Quantization | None] = None
     """`fp8` or `int8` for speed, `int8-weights` or `int4-weights` for memory; default, none."""
@@ -64,7 +87,7 @@ class ScoringOptions(BaseModel):
     """Commit on the hub instead of the pinned one."""
     local_files_only: Fixed[bool] = False
     """Never ask the network."""
-    cache_dir: Fixed[str | None] = None
+    cache_dir: Fixed[Takes[str | os.PathLike[str] | None, str | None]] = cast(Any, None)
     """Where hub downloads are kept; default, the hub library's own cache."""
     max_tokens: Fixed[int | None] = None
     """Longest prompt, in tokens; default, 32,768 or what the model reads."""
@@ -76,7 +99,7 @@ class ScoringOptions(BaseModel):
     """Tokens per forward pass; default, by device."""
     strip: Fixed[bool] = False
     """Remove white space around query and documents, as the vendor's API did."""
-    base_url: Fixed[str | list[str] | None] = None
+    base_url: Fixed[Takes[str | Sequence[str] | None, str | list[str] | None]] = cast(Any, None)
     """A server to score on instead of this process, or several in order of preference."""
     dialect: Fixed[str] = "auto"
     """What the server speaks; `auto` finds out."""
@@ -84,8 +107,8 @@ class ScoringOptions(BaseModel):
     """What the server's scores are, where its dialect does not promise it."""
     allow_http: Fixed[bool] = False
     """Send the key in clear text to another host."""
-    api_key: Fixed[SecretStr | None] = Field(
-        default_factory=lambda: _key_from_environment(), exclude=True, repr=False
+    api_key: Fixed[Takes[str | SecretStr | None, SecretStr | None]] = Field(
+        default_factory=lambda: cast(Any, _key_from_environment()), exclude=True, repr=False
     )
     """The server's key; default, the environment's ZELO_API_KEY. Never dumped or pickled."""
     timeout: Fixed[float | None] = None
@@ -99,11 +122,19 @@ class ScoringOptions(BaseModel):
     progress: SkipJsonSchema[Progress | None] = Field(default=None, exclude=True, repr=False)
     """Called with (documents done, documents in all), from the thread that scores."""
 
-    if not TYPE_CHECKING:  # type checkers read the arguments from the fields
+    if not TYPE_CHECKING:  # type checkers read arguments and attributes from the fields
 
         def __init__(self, **options: Any) -> None:
             refuse_foreign(options, type(self).model_fields)
             super().__init__(**_with_reranker(options))
+
+        def __setattr__(self, name: str, value: Any) -> None:
+            """Assign an option; pydantic's own refusal of a fixed one would repeat the value."""
+            field = type(self).model_fields.get(name)
+            if field is not None and field.frozen:
+                message = f"{name} is chosen with the model; for another, make another adapter"
+                raise InputError(message)
+            super().__setattr__(name, value)
 
     def warmup(self) -> None:
         """Load the model and run it once, so that the first query does not wait for that."""
@@ -135,14 +166,6 @@ class ScoringOptions(BaseModel):
         for name, value in changes.items():
             setattr(changed, name, value)
         return changed
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        """Assign an option; pydantic's own refusal of a fixed one would repeat the value."""
-        field = type(self).model_fields.get(name)
-        if field is not None and field.frozen:
-            message = f"{name} is chosen with the model; for another, make another adapter"
-            raise InputError(message)
-        super().__setattr__(name, value)
 
     @property
     def _scoring(self) -> Reranker:

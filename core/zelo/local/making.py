@@ -2,7 +2,7 @@
 
 import os
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from zelo.catalog import resolve
 from zelo.checks import one_of, path_text, positive, yes_or_no
@@ -10,6 +10,9 @@ from zelo.families import family_named
 from zelo.local.options import InstanceKey, LongDocuments, Quantization, ReadingOptions
 from zelo.local.scorer import LocalScorer
 from zelo.patience import Patience
+
+if TYPE_CHECKING:
+    import torch
 
 __all__ = ["local_scorer"]
 
@@ -19,8 +22,8 @@ def local_scorer(
     patience: Patience,
     *,
     family: str | None,
-    device: str | None,
-    dtype: str | None,
+    device: "str | torch.device | None",
+    dtype: "str | torch.dtype | None",
     quantization: Quantization | None,
     compile: bool | None,
     revision: str | None,

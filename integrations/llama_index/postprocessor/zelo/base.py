@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal, cast
 
 from llama_index.core.callbacks import CBEventType, EventPayload
 from llama_index.core.instrumentation import get_dispatcher  # type: ignore[attr-defined]
@@ -11,7 +11,7 @@ from llama_index.core.instrumentation.events.rerank import ReRankEndEvent, ReRan
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import BaseNode, MetadataMode, NodeWithScore, QueryBundle
 
-from zelo.adapters import OURS, Outcome, Place, RankingOptions
+from zelo.adapters import OURS, Outcome, Place, RankingOptions, Takes
 from zelo.errors import InputError
 
 __all__ = ["ZeloRerank"]
@@ -34,7 +34,9 @@ class ZeloRerank(RankingOptions, BaseNodePostprocessor):
         UnknownModelError: `model` is no alias, folder or hub id.
     """
 
-    metadata_mode: MetadataMode = MetadataMode.EMBED
+    metadata_mode: Takes[MetadataMode | Literal["all", "embed", "llm", "none"], MetadataMode] = (
+        cast(Any, MetadataMode.EMBED)
+    )
     """Which metadata the model reads with a node's text; EMBED is what embedding models read."""
     keep_retrieval_score: bool = False
     """Keep the first stage's score in the metadata, as `retrieval_score`, out of all prompts."""
