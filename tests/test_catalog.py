@@ -25,6 +25,7 @@ def test_zerank_names_lead_to_the_pinned_commit(alias: str, form: str) -> None:
     source = resolve(form.format(alias))
     assert source.repo_id == f"zeroentropy/{alias}-reranker"
     assert source.revision == COMMITS[alias]
+    assert Reranker(form.format(alias)).commit == COMMITS[alias]
     assert source.family == {"zerank-2": "zerank-2"}.get(alias, "zerank-1")
     assert source.folder is None
 

@@ -49,9 +49,10 @@ def run(how, model, revision, cache, offline, family):
             model, revision=revision, cache_dir=cache, family=family, local_files_only=offline,
             device="cpu", dtype="float32",
         )
-        before = repr(reranker)
+        before, pinned = repr(reranker), reranker.commit
         scores = reranker.score("the river", ["the sea", "a file"], scale="logit")
-        return {{"before": before, "after": repr(reranker), "scores": scores}}
+        commits = [pinned, reranker.commit]
+        return {{"before": before, "after": repr(reranker), "scores": scores, "commits": commits}}
     source = resolve(model, revision)
     folder = hub.fetch(source.repo_id, source.revision, Path(cache), offline)
     if how == "inspect":
@@ -340,6 +341,7 @@ def test_default_branch_is_resolved_once_and_reported(
     done = fetch("somebody/reranker", how="rerank")
     assert done.found["before"] == "Reranker(somebody/reranker (not loaded))", done.output
     assert f"somebody/reranker @ {commit} (float32 on cpu)" in done.found["after"]
+    assert done.found["commits"] == [None, commit]
     assert len([r for r in hub.requests if r.path.endswith("/revision/main")]) == 1
     assert {r.path.split("/")[4] for r in hub.requests if "/resolve/" in r.path} == {commit}
 
@@ -352,6 +354,7 @@ def test_branch_given_by_name_is_reported_as_its_commit(
     commit = hub.add("somebody/reranker", files, branch="v2")
     done = fetch("somebody/reranker", "v2", how="rerank", family="zerank-2")
     assert f"somebody/reranker @ {commit} (" in done.found["after"], done.output
+    assert done.found["commits"] == [None, commit]
 
 
 def test_broken_download_is_resumed(hub: Hub, fetch: Any, files: dict[str, bytes]) -> None:

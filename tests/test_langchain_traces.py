@@ -59,6 +59,22 @@ def test_reranking_is_a_run_below_the_retrievers(adapter, kind, way):
     assert reranking.error is None
 
 
+@every_way
+def test_a_run_says_how_it_ranked(adapter, way):
+    """A run's metadata holds the options of this very call, and leaves out what is not chosen."""
+    mine = adapter.with_options()
+    chain = {"documents": FETCH, "query": RunnablePassthrough()} | mine.as_runnable()
+    mine.top_n, mine.min_score, mine.instruction = 1, 0.25, "prefer bridges"
+    _, run = traced(way, chain.with_config(metadata={"team": "search"}))
+    ((_, reranking),) = below(run, "ZeloRerank")
+    told = {name: reranking.metadata.get(name) for name in ("model", "top_n", "min_score")}
+    assert told == {"model": mine.model, "top_n": 1, "min_score": 0.25}
+    assert reranking.metadata["instruction"] == "prefer bridges"
+    assert reranking.metadata["team"] == "search"
+    assert "commit" not in reranking.metadata  # a folder has none
+    assert "model" not in run.metadata
+
+
 @every_retriever
 @every_way
 def test_without_documents_there_is_no_run(adapter, kind, way):

@@ -4,14 +4,18 @@ An empty or blank document never reaches a model (zerank-2 gives one 0.33, above
 texts); it comes back as logit minus infinity, probability 0.
 """
 
+import logging
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from zelo.errors import InputError
+from zelo.results import RankedDocument
 from zelo.scoring import Scored, ScoreRequest
 
-__all__ = ["BLANK", "Batch", "broken"]
+__all__ = ["BLANK", "Batch", "broken", "warn_of_truncation"]
+
+log = logging.getLogger("zelo")
 
 BLANK = Scored(-math.inf, 0.0)
 
@@ -60,6 +64,17 @@ class Batch:
 def broken(scored: Sequence[Scored]) -> list[int]:
     """Return the positions of answers that are neither finite nor blank."""
     return [i for i, s in enumerate(scored) if s is not BLANK and not math.isfinite(s.logit)]
+
+
+def warn_of_truncation(answers: Sequence[Scored | RankedDocument]) -> None:
+    """Log how many documents were not read to their end, where what is returned may not say so."""
+    if truncated := sum(answer.truncated for answer in answers):
+        log.warning(
+            "%d of %d documents were longer than the limit, and their ends were not read; see "
+            "max_document_tokens and long_documents",
+            truncated,
+            len(answers),
+        )
 
 
 def _checked(query: str, documents: Sequence[str]) -> tuple[str, ...]:

@@ -24,8 +24,7 @@ class Cutoff:
     def ranking(self, documents: Sequence[str], scored: Sequence[Scored]) -> list[RankedDocument]:
         """Order by logit, which tells apart what the probability rounds to one number."""
         order = sorted(range(len(scored)), key=lambda i: -scored[i].logit)  # stable
-        kept = [i for i in order if scored[i].probability >= self._min_score]
-        return [
+        ranking = [
             RankedDocument(
                 index=i,
                 score=scored[i].probability,
@@ -36,5 +35,11 @@ class Cutoff:
                 tokens=scored[i].tokens,
                 source=scored[i].source,
             )
-            for i in kept[: self._top_n]
+            for i in order
         ]
+        return self.kept(ranking)
+
+    def kept(self, ranking: Sequence[RankedDocument]) -> list[RankedDocument]:
+        """Return the wanted part of a whole ranking."""
+        likely = [ranked for ranked in ranking if ranked.score >= self._min_score]
+        return likely[: self._top_n]

@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from zelo.batch import BLANK, Batch, broken
+from zelo.batch import BLANK, Batch, broken, warn_of_truncation
 from zelo.catalog import server_of_environment
 from zelo.checks import at_least_zero, one_of, path_text, positive_seconds, refuse_given
 from zelo.cutoff import Cutoff
@@ -177,6 +177,14 @@ class Reranker:
         """
         return dict(self._settings)
 
+    @property
+    def commit(self) -> str | None:
+        """The hub commit of the model, as far as it is known: pinned or given, or once loaded.
+
+        None for a folder, a server, or a scorer of your own.
+        """
+        return getattr(self._scorer, "commit", None)
+
     def score(
         self,
         query: str,
@@ -340,6 +348,7 @@ def _check_finite(found: Sequence[Sequence[Scored]], many: bool) -> None:
 
 
 def _numbers(scored: Sequence[Scored], scale: Scale) -> list[float]:
+    warn_of_truncation(scored)  # a ranking's documents say it themselves
     return [s.logit if scale == "logit" else s.probability for s in scored]
 
 

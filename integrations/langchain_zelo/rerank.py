@@ -72,9 +72,9 @@ class ZeloRerank(RankingOptions, BaseDocumentCompressor):
 
         `{"documents": retriever, "query": RunnablePassthrough()} | reranker.as_runnable()`
         """
-        from langchain_core.runnables import RunnableLambda  # brings langsmith: 0.2 s at import
+        from langchain_zelo.step import RerankStep
 
-        return RunnableLambda(self._compress, afunc=self._acompress, name=type(self).__name__)
+        return RerankStep(self)
 
     def rerank(
         self,
@@ -87,7 +87,8 @@ class ZeloRerank(RankingOptions, BaseDocumentCompressor):
         """Return `[{"index": ..., "relevance_score": ...}]`, best first.
 
         Of a mapping the model reads its `name: value` lines, or those of `rank_fields`. `top_n=-1`
-        is the adapter's own, None all. A failure is always raised: there are no scores to return.
+        is the adapter's own, None all. A row says `rerank_truncated` and `rerank_source` where a
+        document's metadata would. A failure is always raised: there are no scores to return.
         """
         cut = self._for_scores(top_n)
         fields = self.rank_fields if rank_fields is None else rank_fields
@@ -186,7 +187,7 @@ def _told(failure: Exception) -> dict[str, str]:
 
 def _scores(outcome: Outcome) -> list[dict[str, Any]]:
     return [
-        {"index": place.index, "relevance_score": place.ranked.score}
+        {"index": place.index, "relevance_score": place.ranked.score} | outcome.notes(place)
         for place in outcome.places
         if place.ranked is not None
     ]

@@ -4,12 +4,20 @@ Needs pydantic, which every framework with an adapter brings. Nothing here knows
 """
 
 from zelo.adapters.options import RankingOptions, ScoringOptions, Takes
-from zelo.adapters.outcome import OURS, RERANK_ERROR, RERANK_SOURCE, Outcome, Place
+from zelo.adapters.outcome import (
+    OURS,
+    RERANK_ERROR,
+    RERANK_SOURCE,
+    RERANK_TRUNCATED,
+    Outcome,
+    Place,
+)
 
 __all__ = [
     "OURS",
     "RERANK_ERROR",
     "RERANK_SOURCE",
+    "RERANK_TRUNCATED",
     "Outcome",
     "Place",
     "RankingOptions",

@@ -16,6 +16,8 @@ from pydantic.json_schema import SkipJsonSchema
 
 from zelo.adapters.foreign import refuse_foreign
 from zelo.adapters.outcome import Outcome, Place
+from zelo.batch import warn_of_truncation
+from zelo.cutoff import Cutoff
 from zelo.errors import InputError, ZeloError
 from zelo.local.options import LongDocuments, Quantization
 from zelo.reranker import Reranker
@@ -199,7 +201,7 @@ class RankingOptions(ScoringOptions):
     def _rank(self, query: str, texts: Sequence[str]) -> Outcome:
         """Rank texts for a query; blank ones are not scored and come last."""
         try:
-            return _ranked(self._scoring.rank(query, texts, **self._arguments()))
+            return self._cut(self._scoring.rank(query, texts, **self._arguments()))
         except Exception as error:
             if self.on_error == "raise":
                 raise
@@ -208,15 +210,20 @@ class RankingOptions(ScoringOptions):
     async def _arank(self, query: str, texts: Sequence[str]) -> Outcome:
         """`_rank` for event loops."""
         try:
-            return _ranked(await self._scoring.arank(query, texts, **self._arguments()))
+            return self._cut(await self._scoring.arank(query, texts, **self._arguments()))
         except Exception as error:
             if self.on_error == "raise":
                 raise
             return self._kept(error, len(texts))
 
     def _arguments(self) -> dict[str, Any]:
-        names = ("top_n", "min_score", "instruction", "progress")
-        return {name: getattr(self, name) for name in names}
+        return {"instruction": self.instruction, "progress": self.progress}
+
+    def _cut(self, ranking: list[RankedDocument]) -> Outcome:
+        """Keep what is wanted of a ranking of all items; the log counts those that are not, too."""
+        warn_of_truncation(ranking)
+        kept = Cutoff(self.top_n, self.min_score).kept(ranking)
+        return Outcome([Place(ranked.index, ranked) for ranked in kept])
 
     def _kept(self, error: Exception, items: int) -> Outcome:
         """Keep the first stage's order after a failure."""
@@ -227,10 +234,6 @@ class RankingOptions(ScoringOptions):
             exc_info=not isinstance(error, ZeloError),
         )
         return Outcome([Place(i, None) for i in range(items)[: self.top_n]], error)
-
-
-def _ranked(ranking: list[RankedDocument]) -> Outcome:
-    return Outcome([Place(ranked.index, ranked) for ranked in ranking])
 
 
 def _with_reranker(options: dict[str, Any]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from zelo.results import RankedDocument
 
-__all__ = ["OURS", "RERANK_ERROR", "RERANK_SOURCE", "Outcome", "Place"]
+__all__ = ["OURS", "RERANK_ERROR", "RERANK_SOURCE", "RERANK_TRUNCATED", "Outcome", "Place"]
 
 RERANK_ERROR = "rerank_error"
 """Metadata key that marks an item whose order is the first stage's, because reranking failed.
@@ -13,7 +13,9 @@ Its value is the error's class name.
 """
 RERANK_SOURCE = "rerank_source"
 """Metadata key that names who scored, where it was another server or the fallback."""
-OURS = frozenset({RERANK_ERROR, RERANK_SOURCE})
+RERANK_TRUNCATED = "rerank_truncated"
+"""Metadata key, True, that marks an item whose end was not read; others do not have it."""
+OURS = frozenset({RERANK_ERROR, RERANK_SOURCE, RERANK_TRUNCATED})
 """The keys that tell of one reranking, and are removed at the next."""
 
 
@@ -34,10 +36,11 @@ class Outcome:
     places: list[Place]
     failure: Exception | None = None
 
-    def notes(self, place: Place) -> dict[str, str]:
+    def notes(self, place: Place) -> dict[str, str | bool]:
         """Return what an item's metadata must say of how it was ranked; mostly nothing."""
         if self.failure is not None:
             return {RERANK_ERROR: type(self.failure).__name__}
-        if place.ranked is not None and place.ranked.source is not None:
-            return {RERANK_SOURCE: place.ranked.source}
-        return {}
+        if place.ranked is None:
+            return {}
+        told = {RERANK_SOURCE: place.ranked.source, RERANK_TRUNCATED: place.ranked.truncated}
+        return {name: value for name, value in told.items() if value}

@@ -43,7 +43,9 @@ class Instance:
         checkpoint = inspect_checkpoint(folder, key.family or key.source.family)
         plan = _Plan.of(key, checkpoint)
         self.encoder = PromptEncoder(checkpoint.files.tokenizer_json, checkpoint.family)
-        self.description = _description(key.source, folder, plan)
+        self.commit = folder.name if key.source.repo_id else None
+        """Of the hub repository, as the revision was resolved; None for a folder."""
+        self.description = _description(key.source, self.commit, plan)
         self.max_tokens = _context(checkpoint)
         row = read_score_row(checkpoint, self.encoder.positive_id, self.encoder.negative_id)
         models = [plan.load(checkpoint, row, device) for device in plan.devices]
@@ -205,13 +207,13 @@ def model_folder(key: InstanceKey) -> Path:
     return hub.fetch(key.source.repo_id, key.source.revision, cache_dir, key.local_files_only)
 
 
-def _description(source: ModelSource, folder: Path, plan: _Plan) -> str:
+def _description(source: ModelSource, commit: str | None, plan: _Plan) -> str:
     """Say which weights are in memory, with the commit that a hub repository was resolved to."""
-    commit = f" @ {folder.name}" if source.repo_id else ""
+    revision = f" @ {commit}" if commit else ""
     kinds = [str(plan.dtype).removeprefix("torch."), plan.quantization]
     where = ", ".join(map(str, plan.devices))
     how = f"{' with '.join(filter(None, kinds))} on {where}"
-    return f"{source.repo_id or source.name}{commit} ({how})"
+    return f"{source.repo_id or source.name}{revision} ({how})"
 
 
 def _context(checkpoint: Checkpoint) -> int:

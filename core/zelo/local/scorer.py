@@ -14,6 +14,7 @@ from concurrent.futures import FIRST_EXCEPTION, Future, InvalidStateError, wait
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from zelo.catalog import COMMIT
 from zelo.errors import ClosedError, InputError, MissingExtraError
 from zelo.local.options import InstanceKey, Limits, ReadingOptions
 from zelo.patience import Patience
@@ -77,6 +78,14 @@ class LocalScorer:
             self._closed = True
             self._instance = None
         self._release()
+
+    @property
+    def commit(self) -> str | None:
+        """The commit of the loaded model; before it is loaded, the one it is pinned to, if any."""
+        if self._instance is not None:
+            return self._instance.commit
+        revision = self._key.source.revision
+        return revision if revision and COMMIT.fullmatch(revision) else None
 
     def __reduce__(
         self,

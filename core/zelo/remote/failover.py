@@ -74,6 +74,11 @@ class FailoverScorer:
             except (ScoringError, ModelError) as error:
                 log.warning("%r cannot be warmed up: %s", scorer, error)
 
+    @property
+    def commit(self) -> str | None:
+        """The first scorer's."""
+        return getattr(self._scorers[0], "commit", None)
+
     def stats(self) -> Stats:
         """Return the first scorer's counters."""
         return self._scorers[0].stats()
