@@ -174,6 +174,7 @@ BAD = [
     ("max_document_tokens", -1),
     ("max_batch_tokens", 1.5),
     ("long_documents", "drop"),
+    ("invalid_text", "drop"),
     ("quantization", "int3"),
     ("compile", "perhaps"),
     ("timeout", 0),

@@ -7,8 +7,8 @@ import pytest
 from framework_kit import RANKERS, documents, every_face, every_ranker, nodes
 from llama_index.core.schema import MetadataMode
 
-from zelo import Reranker
-from zelo.adapters import RERANK_TRUNCATED
+from zelo import InputError, Reranker
+from zelo.adapters import RERANK_REPLACED, RERANK_TRUNCATED
 
 LLAMA_INDEX, LANGCHAIN = RANKERS
 QUERY = "how is the water of the river"
@@ -96,3 +96,20 @@ def test_bare_scores_are_told_of_in_the_log(cutting, caplog):
     caplog.clear()
     cutting.rank(QUERY, TEXTS)  # says it itself
     assert not warnings(caplog)
+
+
+@pytest.mark.parametrize("way", ["waiting", "awaiting"])
+@every_ranker
+def test_one_broken_text_spoils_its_own_score_at_most(tiny_model, caplog, face, way):
+    """With invalid_text="replace" a query is answered, and only the broken item is marked."""
+    texts = [SHORT, "half a character: \ud800", SHORT + " !"]
+    with pytest.raises(InputError, match=r"documents\[1\] holds a lone surrogate"):
+        face.run(way, face.make(tiny_model), QUERY, texts)
+    adapter = face.make(tiny_model, invalid_text="replace", top_n=None)
+    found = face.run(way, adapter, QUERY, texts)
+    adapter.close()
+    marks = {one.index: one.metadata.get(RERANK_REPLACED) for one in found}
+    assert marks == {0: None, 1: True, 2: None}
+    (warning,) = warnings(caplog)
+    assert "documents[1]" in warning
+    assert "half a character" not in warning

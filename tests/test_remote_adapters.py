@@ -10,7 +10,7 @@ import pytest
 from framework_kit import FACES, every_face, every_ranker, nodes
 from llama_index.postprocessor.zelo import ZeloRerank
 
-from zelo import RemoteError, Reranker
+from zelo import InputError, RemoteError, Reranker
 
 KEY = "sk-zelo-5ecre7"
 QUERY = "how is the water of the river"
@@ -50,6 +50,24 @@ def test_auto_over_an_adapter(local, running, face):
     adapter = face.adapter(model="zerank-2", base_url=server.url, score_scale="logit")
     expected = local.score(QUERY, TEXTS)
     assert face.scores(adapter, QUERY, TEXTS) == pytest.approx(expected, abs=1e-4)
+    adapter.close()
+
+
+@pytest.mark.parametrize("way", ["waiting", "awaiting"])
+@every_face
+def test_half_characters_are_never_sent(local, server, face, way):
+    """With invalid_text="replace" a server gets U+FFFD, in the query too; without, nothing."""
+    texts = [*TEXTS, "a half \ud800"]
+    strict = face.adapter(model="zerank-2", base_url=server.url, **GATEWAY)
+    with pytest.raises(InputError, match="holds a lone surrogate"):
+        face.run(way, strict, QUERY, texts)
+    assert not server.asked
+    options = GATEWAY | {"invalid_text": "replace"}
+    adapter = face.adapter(model="zerank-2", base_url=server.url, **options)
+    face.run(way, adapter, QUERY + "\udfff", texts)
+    (asked,) = server.scoring
+    assert (asked.body["query"], asked.texts[-1]) == (QUERY + "\ufffd", "a half \ufffd")
+    strict.close()
     adapter.close()
 
 

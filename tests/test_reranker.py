@@ -245,6 +245,13 @@ def test_non_finite_hidden_states_are_refused(tiny_model):
         (lambda r: r.score("q", ["d", None]), r"documents\[1\] is of type NoneType"),
         (lambda r: r.score("q", ["", "d\ud800"]), r"documents\[1\] holds a lone surrogate"),
         (lambda r: r.score("q\udc00", ["d"]), "query holds a lone surrogate"),
+        (lambda r: r.score("q", ["d", b"d"]), r"documents\[1\] is of type bytes"),
+        (lambda r: r.score("q", ["d", math.nan]), r"documents\[1\] is of type float"),
+        (
+            lambda r: r.rank_many([("q", ["d"]), ("q", ["d", "\ud800"])]),
+            r"documents\[1\] of queries\[1\] holds a lone surrogate",
+        ),
+        (lambda r: r.predict([("q", "d"), ("p", math.nan)]), r"document of pairs\[1\] is of type"),
         (lambda r: r.score("q", ["d"], scale="raw"), "scale='raw'"),
         (lambda r: r.score("q", ["d"], instruction=7), "instruction is of type int"),
         (lambda r: r.rank("q", ["d"], top_n=0), "top_n=0"),
@@ -262,6 +269,32 @@ def test_bad_input_is_named(reranker, call, complaint):
         call(reranker)
 
 
+def test_half_characters_are_replaced_for_the_model_alone(tiny_model, reranker, caplog):
+    """With invalid_text="replace" the model reads U+FFFD, and the caller keeps what was given."""
+    broken = ["cold water", "the riv\ud800er", "a \ud83d\ude00 bridge \udfff"]
+    whole = ["cold water", "the riv\ufffder", "a \U0001f600 bridge \ufffd"]
+    query, told = QUERY + " \udc00", QUERY + " \ufffd"
+    with Reranker(tiny_model, dtype="float32", device="cpu", invalid_text="replace") as replacing:
+        wanted = reranker.score(told, whole, instruction="prefer \ufffd")
+        found = replacing.score(query, broken, instruction="prefer \ud800")
+        assert found == pytest.approx(wanted, abs=PROBABILITY)
+        copied = pickle.loads(pickle.dumps(replacing))  # noqa: S301 - our own bytes
+        (ranking,) = copied.rank_many([(query, broken)])
+        assert {r.index: r.document for r in ranking} == dict(enumerate(broken))
+        copied.close()
+        pairs = list(zip([told, query, query], whole, strict=True))
+        assert replacing.predict(pairs[:1] + [(query, text) for text in broken[1:]]) == (
+            pytest.approx(reranker.score(told, whole), abs=PROBABILITY)
+        )
+    said = [one.getMessage().rpartition(": ")[2] for one in caplog.records]
+    assert said == [
+        "the instruction, the query, documents[1], documents[2]",
+        "the query of queries[0], documents[1] of queries[0], documents[2] of queries[0]",
+        "the query of pairs[1], the document of pairs[1], the query of pairs[2], "
+        "the document of pairs[2]",
+    ]
+
+
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
@@ -270,6 +303,7 @@ def test_bad_input_is_named(reranker, call, complaint):
         ({"max_batch_tokens": 1.5}, "max_batch_tokens=1.5"),
         ({"long_documents": "drop"}, "long_documents='drop'"),
         ({"family": "bert"}, "unknown family 'bert'"),
+        ({"invalid_text": "drop"}, "invalid_text='drop'; choose one of raise, replace"),
         ({"quantization": "int3"}, "quantization='int3'; choose one of fp8, int8"),
         ({"compile": "yes"}, "compile='yes'"),
     ],

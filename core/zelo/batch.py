@@ -8,16 +8,73 @@ import logging
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from zelo.errors import InputError
 from zelo.results import RankedDocument
 from zelo.scoring import Scored, ScoreRequest
 
-__all__ = ["BLANK", "Batch", "broken", "warn_of_truncation"]
+__all__ = [
+    "BLANK",
+    "Batch",
+    "InvalidText",
+    "Texts",
+    "broken",
+    "half_character",
+    "warn_of_truncation",
+]
 
 log = logging.getLogger("zelo")
 
 BLANK = Scored(-math.inf, 0.0)
+InvalidText = Literal["raise", "replace"]
+"""What becomes of a lone surrogate, half a character, which no encoding can write: an error, or
+U+FFFD in what the model reads."""
+NAMED = 10  # replaced texts that the log names
+
+
+class Texts:
+    """The texts of one call, under the names that messages give them."""
+
+    def __init__(self, invalid: InvalidText) -> None:
+        self._invalid = invalid
+        self._replaced: list[str] = []
+
+    def sound(self, name: str, text: object) -> str:
+        """Return a text as the model reads it.
+
+        Raises:
+            InputError: it is no str, or holds a lone surrogate that may not be replaced.
+        """
+        if not isinstance(text, str):
+            message = (
+                f"{name} is of type {type(text).__name__}; it must be a str. For objects of a "
+                "framework, pass their text, or use the framework's adapter"
+            )
+            raise InputError(message)
+        at = half_character(text)
+        if at is None:
+            return text
+        if self._invalid == "raise":
+            message = (
+                f"{name} holds a lone surrogate at character {at}, which is not valid Unicode; "
+                "decode its source with errors='replace', or make the reranker with "
+                "invalid_text='replace'"
+            )
+            raise InputError(message)
+        self._replaced.append(name)
+        # two halves that belong together become the character that they are
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+    def tell(self) -> None:
+        """Log which texts the model did not read as they were given."""
+        if self._replaced:
+            more = ", ..." if len(self._replaced) > NAMED else ""
+            log.warning(
+                "%d text(s) held lone surrogates, in whose place the model read U+FFFD: %s",
+                len(self._replaced),
+                ", ".join(self._replaced[:NAMED]) + more,
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,23 +90,33 @@ class Batch:
 
     @classmethod
     def of(
-        cls, queries: Iterable[tuple[str, Sequence[str]]], instruction: str | None = None
+        cls,
+        texts: Texts,
+        queries: Iterable[tuple[str, Sequence[str]]],
+        instruction: str | None = None,
+        *,
+        many: bool = False,
     ) -> "Batch":
-        """Check queries with their documents.
+        """Check queries with their documents; with `many`, messages say of which query.
 
         Raises:
             InputError: names the first value that is not valid text, or a query that is blank.
         """
-        _check_text("the instruction", "" if instruction is None else instruction)
+        if instruction is not None:
+            instruction = texts.sound("the instruction", instruction)
         batch = cls([], [], [])
         for number, (query, documents) in enumerate(queries):
-            texts = _checked(query, documents)
-            filled = [i for i, text in enumerate(texts) if text and not text.isspace()]
-            batch.documents.append(texts)
+            of = f" of queries[{number}]" if many else ""
+            query = _query(texts, query, of)
+            given = _listed(documents, of)
+            batch.documents.append(given)
+            sound = [texts.sound(f"documents[{i}]{of}", text) for i, text in enumerate(given)]
+            filled = [i for i, text in enumerate(sound) if text and not text.isspace()]
             if filled:
-                kept = tuple(texts[i] for i in filled)
+                kept = tuple(sound[i] for i in filled)
                 batch.requests.append(ScoreRequest(query, kept, instruction))
                 batch.places.append((number, filled))
+        texts.tell()
         return batch
 
     def restore(self, scored: Sequence[Sequence[Scored]]) -> list[list[Scored]]:
@@ -77,31 +144,24 @@ def warn_of_truncation(answers: Sequence[Scored | RankedDocument]) -> None:
         )
 
 
-def _checked(query: str, documents: Sequence[str]) -> tuple[str, ...]:
-    _check_text("the query", query)
-    if not query or query.isspace():
-        raise InputError("the query is empty; there is nothing that documents could answer")
-    if isinstance(documents, str | bytes):
-        message = "documents is a single text; give a list of texts, [document] for one"
-        raise InputError(message)
-    texts = tuple(documents)
-    for position, text in enumerate(texts):
-        _check_text(f"documents[{position}]", text)
-    return texts
-
-
-def _check_text(name: str, text: object) -> None:
-    if not isinstance(text, str):
-        message = (
-            f"{name} is of type {type(text).__name__}; it must be a str. For objects of a "
-            "framework, pass their text, or use the framework's adapter"
-        )
-        raise InputError(message)
+def half_character(text: str) -> int | None:
+    """Return where a text first holds a lone surrogate, or None if it is valid Unicode."""
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        message = (
-            f"{name} holds a lone surrogate at character {error.start}, which is not valid "
-            "Unicode; decode its source with errors='replace'"
-        )
-        raise InputError(message) from None
+        return error.start
+    return None
+
+
+def _query(texts: Texts, query: str, of: str) -> str:
+    query = texts.sound(f"the query{of}", query)
+    if not query or query.isspace():
+        raise InputError(f"the query{of} is empty; there is nothing that documents could answer")
+    return query
+
+
+def _listed(documents: Sequence[str], of: str) -> tuple[str, ...]:
+    if isinstance(documents, str | bytes):
+        message = f"documents{of} is a single text; give a list of texts, [document] for one"
+        raise InputError(message)
+    return tuple(documents)

@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from zelo.batch import BLANK, Batch, broken, warn_of_truncation
+from zelo.batch import BLANK, Batch, InvalidText, Texts, broken, warn_of_truncation
 from zelo.catalog import server_of_environment
 from zelo.checks import at_least_zero, one_of, path_text, positive_seconds, refuse_given
 from zelo.cutoff import Cutoff
@@ -60,6 +60,8 @@ class Reranker:
         max_batch_tokens: tokens per forward pass; default, by device.
         strip: remove white space around query and documents, as the vendor's API did; default,
             texts are scored as they are given, as sentence-transformers does.
+        invalid_text: a lone surrogate in a text is an error with `raise`; with `replace` the model
+            reads U+FFFD in its place, the log names the texts, and rankings hold them as given.
         base_url: a server to score on instead of this process, or several in order of preference;
             default, the environment's ZELO_BASE_URL or ZEROENTROPY_BASE_URL, unless `model` is a
             folder or ships in the package.
@@ -100,6 +102,7 @@ class Reranker:
         long_documents: LongDocuments = "truncate",
         max_batch_tokens: int | None = None,
         strip: bool = False,
+        invalid_text: InvalidText = "raise",
         base_url: str | Sequence[str] | None = None,
         api_key: str | None = None,
         dialect: str = "auto",
@@ -113,6 +116,7 @@ class Reranker:
         max_retries: int = 2,
     ) -> None:
         name = path_text("model", model)
+        one_of("invalid_text", invalid_text, InvalidText)
         patience = Patience(
             timeout=positive_seconds("timeout", timeout),
             max_retries=at_least_zero("max_retries", max_retries),
@@ -154,6 +158,7 @@ class Reranker:
             refuse_given(of_process, defaults, "is the server's to decide; leave it out")
             made = remote_scorer(name, server, api_key, patience, **reading, **of_server)
             self._scorer, self._settings = made
+        self._settings["invalid_text"] = invalid_text
         if fallback is not None:
             from zelo.remote.failover import FailoverScorer
 
@@ -205,7 +210,7 @@ class Reranker:
             ScoringError: the model gave no finite score; nothing is returned in its place.
         """
         one_of("scale", scale, Scale)
-        batch = Batch.of([(query, documents)], instruction)
+        batch = Batch.of(self._texts(), [(query, documents)], instruction)
         return _numbers(self._run(batch, progress)[0], scale)
 
     async def ascore(
@@ -219,7 +224,7 @@ class Reranker:
     ) -> list[float]:
         """`score` for event loops: never blocks, and a cancelled call costs nothing further."""
         one_of("scale", scale, Scale)
-        batch = Batch.of([(query, documents)], instruction)
+        batch = Batch.of(self._texts(), [(query, documents)], instruction)
         return _numbers((await self._arun(batch, progress))[0], scale)
 
     def rank(
@@ -237,7 +242,7 @@ class Reranker:
         `min_score` keeps probabilities at or above it, then `top_n` keeps that many. Raises as
         `score` does.
         """
-        batch = Batch.of([(query, documents)], instruction)
+        batch = Batch.of(self._texts(), [(query, documents)], instruction)
         cut = Cutoff(top_n, min_score)
         return cut.ranking(batch.documents[0], self._run(batch, progress)[0])
 
@@ -252,7 +257,7 @@ class Reranker:
         progress: Progress | None = None,
     ) -> list[RankedDocument]:
         """`rank` for event loops: never blocks, and a cancelled call costs nothing further."""
-        batch = Batch.of([(query, documents)], instruction)
+        batch = Batch.of(self._texts(), [(query, documents)], instruction)
         cut = Cutoff(top_n, min_score)
         return cut.ranking(batch.documents[0], (await self._arun(batch, progress))[0])
 
@@ -266,7 +271,7 @@ class Reranker:
         progress: Progress | None = None,
     ) -> list[list[RankedDocument]]:
         """Rank several (query, documents) at once, which shares forward passes among them."""
-        batch = Batch.of(queries, instruction)
+        batch = Batch.of(self._texts(), queries, instruction, many=True)
         cut = Cutoff(top_n, min_score)
         found = self._run(batch, progress, many=True)
         return [cut.ranking(*of) for of in zip(batch.documents, found, strict=True)]
@@ -285,9 +290,11 @@ class Reranker:
         share its computation, wherever they stand.
         """
         one_of("scale", scale, Scale)
-        places = _by_query(pairs)
-        groups = [(query, [pairs[i][1] for i in at]) for query, at in places.items()]
-        found = self._run(Batch.of(groups, instruction), progress, check=False)
+        texts = self._texts()
+        sound = _sound_pairs(texts, pairs)
+        places = _by_query(sound)
+        groups = [(query, [sound[i][1] for i in at]) for query, at in places.items()]
+        found = self._run(Batch.of(texts, groups, instruction), progress, check=False)
         scored: list[Scored] = [BLANK] * len(pairs)
         for at, answers in zip(places.values(), found, strict=True):
             for place, answer in zip(at, answers, strict=True):
@@ -318,6 +325,9 @@ class Reranker:
 
     def __repr__(self) -> str:
         return f"Reranker({self._scorer!r})"
+
+    def _texts(self) -> Texts:
+        return Texts(self._settings.get("invalid_text", "raise"))
 
     def _run(
         self,
@@ -352,11 +362,22 @@ def _numbers(scored: Sequence[Scored], scale: Scale) -> list[float]:
     return [s.logit if scale == "logit" else s.probability for s in scored]
 
 
-def _by_query(pairs: Sequence[tuple[str, str] | list[str]]) -> dict[str, list[int]]:
-    """Return the places of each query's pairs, queries in order of first appearance."""
-    places: dict[str, list[int]] = {}
+def _sound_pairs(
+    texts: Texts, pairs: Sequence[tuple[str, str] | list[str]]
+) -> list[tuple[str, str]]:
+    """Check the texts of pairs under the pairs' own numbers, as they will stand in groups."""
+    found = []
     for i, pair in enumerate(pairs):
         if isinstance(pair, str) or len(pair) != 2:
             raise InputError(f"pairs[{i}] is not a (query, document) pair")
-        places.setdefault(pair[0], []).append(i)
+        query = texts.sound(f"the query of pairs[{i}]", pair[0])
+        found.append((query, texts.sound(f"the document of pairs[{i}]", pair[1])))
+    return found
+
+
+def _by_query(pairs: Sequence[tuple[str, str]]) -> dict[str, list[int]]:
+    """Return the places of each query's pairs, queries in order of first appearance."""
+    places: dict[str, list[int]] = {}
+    for i, (query, _) in enumerate(pairs):
+        places.setdefault(query, []).append(i)
     return places

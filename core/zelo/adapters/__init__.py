@@ -7,6 +7,7 @@ from zelo.adapters.options import RankingOptions, ScoringOptions, Takes
 from zelo.adapters.outcome import (
     OURS,
     RERANK_ERROR,
+    RERANK_REPLACED,
     RERANK_SOURCE,
     RERANK_TRUNCATED,
     Outcome,
@@ -16,6 +17,7 @@ from zelo.adapters.outcome import (
 __all__ = [
     "OURS",
     "RERANK_ERROR",
+    "RERANK_REPLACED",
     "RERANK_SOURCE",
     "RERANK_TRUNCATED",
     "Outcome",

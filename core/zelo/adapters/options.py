@@ -16,7 +16,7 @@ from pydantic.json_schema import SkipJsonSchema
 
 from zelo.adapters.foreign import refuse_foreign
 from zelo.adapters.outcome import Outcome, Place
-from zelo.batch import warn_of_truncation
+from zelo.batch import InvalidText, warn_of_truncation
 from zelo.cutoff import Cutoff
 from zelo.errors import InputError, ZeloError
 from zelo.local.options import LongDocuments, Quantization
@@ -101,6 +101,8 @@ class ScoringOptions(BaseModel):
     """Tokens per forward pass; default, by device."""
     strip: Fixed[bool] = False
     """Remove white space around query and documents, as the vendor's API did."""
+    invalid_text: Fixed[InvalidText] = "raise"
+    """`raise` refuses a text with a lone surrogate, `replace` has the model read U+FFFD for it."""
     base_url: Fixed[Takes[str | Sequence[str] | None, str | list[str] | None]] = cast(Any, None)
     """A server to score on instead of this process, or several in order of preference."""
     dialect: Fixed[str] = "auto"

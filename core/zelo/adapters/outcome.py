@@ -2,9 +2,18 @@
 
 from dataclasses import dataclass
 
+from zelo.batch import half_character
 from zelo.results import RankedDocument
 
-__all__ = ["OURS", "RERANK_ERROR", "RERANK_SOURCE", "RERANK_TRUNCATED", "Outcome", "Place"]
+__all__ = [
+    "OURS",
+    "RERANK_ERROR",
+    "RERANK_REPLACED",
+    "RERANK_SOURCE",
+    "RERANK_TRUNCATED",
+    "Outcome",
+    "Place",
+]
 
 RERANK_ERROR = "rerank_error"
 """Metadata key that marks an item whose order is the first stage's, because reranking failed.
@@ -15,7 +24,12 @@ RERANK_SOURCE = "rerank_source"
 """Metadata key that names who scored, where it was another server or the fallback."""
 RERANK_TRUNCATED = "rerank_truncated"
 """Metadata key, True, that marks an item whose end was not read; others do not have it."""
-OURS = frozenset({RERANK_ERROR, RERANK_SOURCE, RERANK_TRUNCATED})
+RERANK_REPLACED = "rerank_replaced"
+"""Metadata key, True, that marks an item in whose text the model read U+FFFD for half characters.
+
+The text itself is as it was given, and still to be mended.
+"""
+OURS = frozenset({RERANK_ERROR, RERANK_SOURCE, RERANK_TRUNCATED, RERANK_REPLACED})
 """The keys that tell of one reranking, and are removed at the next."""
 
 
@@ -42,5 +56,9 @@ class Outcome:
             return {RERANK_ERROR: type(self.failure).__name__}
         if place.ranked is None:
             return {}
-        told = {RERANK_SOURCE: place.ranked.source, RERANK_TRUNCATED: place.ranked.truncated}
+        told = {
+            RERANK_SOURCE: place.ranked.source,
+            RERANK_TRUNCATED: place.ranked.truncated,
+            RERANK_REPLACED: half_character(place.ranked.document) is not None,
+        }
         return {name: value for name, value in told.items() if value}
