@@ -88,16 +88,6 @@ def test_the_log_counts_what_was_cut(cutting, caplog, face, way):
     assert not warnings(caplog)
 
 
-def test_bare_scores_are_told_of_in_the_log(cutting, caplog):
-    """score() and predict() return no more than numbers, so the log says what was cut."""
-    cutting.score(QUERY, TEXTS)
-    cutting.predict([(QUERY, LONG)])
-    assert [one.partition(" documents")[0] for one in warnings(caplog)] == ["2 of 4", "1 of 1"]
-    caplog.clear()
-    cutting.rank(QUERY, TEXTS)  # says it itself
-    assert not warnings(caplog)
-
-
 @pytest.mark.parametrize("way", ["waiting", "awaiting"])
 @every_ranker
 def test_one_broken_text_spoils_its_own_score_at_most(tiny_model, caplog, face, way):

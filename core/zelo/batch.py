@@ -11,18 +11,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from zelo.errors import InputError
-from zelo.results import RankedDocument
 from zelo.scoring import Scored, ScoreRequest
 
-__all__ = [
-    "BLANK",
-    "Batch",
-    "InvalidText",
-    "Texts",
-    "broken",
-    "half_character",
-    "warn_of_truncation",
-]
+__all__ = ["BLANK", "Batch", "InvalidText", "Texts", "broken", "half_character"]
 
 log = logging.getLogger("zelo")
 
@@ -131,17 +122,6 @@ class Batch:
 def broken(scored: Sequence[Scored]) -> list[int]:
     """Return the positions of answers that are neither finite nor blank."""
     return [i for i, s in enumerate(scored) if s is not BLANK and not math.isfinite(s.logit)]
-
-
-def warn_of_truncation(answers: Sequence[Scored | RankedDocument]) -> None:
-    """Log how many documents were not read to their end, where what is returned may not say so."""
-    if truncated := sum(answer.truncated for answer in answers):
-        log.warning(
-            "%d of %d documents were longer than the limit, and their ends were not read; see "
-            "max_document_tokens and long_documents",
-            truncated,
-            len(answers),
-        )
 
 
 def half_character(text: str) -> int | None:

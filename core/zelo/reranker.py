@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from zelo.batch import BLANK, Batch, InvalidText, Texts, broken, warn_of_truncation
+from zelo.batch import BLANK, Batch, InvalidText, Texts, broken
 from zelo.catalog import server_of_environment
 from zelo.checks import at_least_zero, one_of, path_text, positive_seconds, refuse_given
 from zelo.cutoff import Cutoff
@@ -290,17 +290,7 @@ class Reranker:
         share its computation, wherever they stand.
         """
         one_of("scale", scale, Scale)
-        texts = self._texts()
-        sound = _sound_pairs(texts, pairs)
-        places = _by_query(sound)
-        groups = [(query, [sound[i][1] for i in at]) for query, at in places.items()]
-        found = self._run(Batch.of(texts, groups, instruction), progress, check=False)
-        scored: list[Scored] = [BLANK] * len(pairs)
-        for at, answers in zip(places.values(), found, strict=True):
-            for place, answer in zip(at, answers, strict=True):
-                scored[place] = answer
-        _check_finite([scored], many=False)
-        return _numbers(scored, scale)
+        return _numbers(self._scored(pairs, instruction, progress), scale)
 
     def warmup(self) -> None:
         """Load the model and run it once, so that the first call does not wait for that."""
@@ -325,6 +315,25 @@ class Reranker:
 
     def __repr__(self) -> str:
         return f"Reranker({self._scorer!r})"
+
+    def _scored(
+        self,
+        pairs: Sequence[tuple[str, str] | list[str]],
+        instruction: str | None,
+        progress: Progress | None,
+    ) -> list[Scored]:
+        """Return all that `predict` knows of each pair."""
+        texts = self._texts()
+        sound = _sound_pairs(texts, pairs)
+        places = _by_query(sound)
+        groups = [(query, [sound[i][1] for i in at]) for query, at in places.items()]
+        found = self._run(Batch.of(texts, groups, instruction), progress, check=False)
+        scored: list[Scored] = [BLANK] * len(pairs)
+        for at, answers in zip(places.values(), found, strict=True):
+            for place, answer in zip(at, answers, strict=True):
+                scored[place] = answer
+        _check_finite([scored], many=False)
+        return scored
 
     def _texts(self) -> Texts:
         return Texts(self._settings.get("invalid_text", "raise"))
@@ -358,7 +367,6 @@ def _check_finite(found: Sequence[Sequence[Scored]], many: bool) -> None:
 
 
 def _numbers(scored: Sequence[Scored], scale: Scale) -> list[float]:
-    warn_of_truncation(scored)  # a ranking's documents say it themselves
     return [s.logit if scale == "logit" else s.probability for s in scored]
 
 

@@ -2,7 +2,7 @@
 
 from langchain_core.cross_encoders import BaseCrossEncoder
 
-from zelo.adapters import ScoringOptions
+from zelo.adapters import ScoringOptions, warn_of_truncation
 
 __all__ = ["ZeloCrossEncoder"]
 
@@ -25,6 +25,6 @@ class ZeloCrossEncoder(ScoringOptions, BaseCrossEncoder):
             ModelError: the model cannot be loaded.
             ScoringError: the model gave no finite score.
         """
-        return self._scoring.predict(
-            text_pairs, instruction=self.instruction, progress=self.progress
-        )
+        scored = self._scoring._scored(text_pairs, self.instruction, self.progress)
+        warn_of_truncation(scored)  # nothing that is returned can say it
+        return [one.probability for one in scored]

@@ -87,8 +87,8 @@ class ZeloRerank(RankingOptions, BaseDocumentCompressor):
         """Return `[{"index": ..., "relevance_score": ...}]`, best first.
 
         Of a mapping the model reads its `name: value` lines, or those of `rank_fields`. `top_n=-1`
-        is the adapter's own, None all. Where a document's metadata would hold `rerank_truncated` or
-        another key of ours, its row does. A failure is always raised: there are no scores to return.
+        is the adapter's own, None all. What a document's metadata would say of its reading, such as
+        `rerank_truncated`, its row says. A failure is always raised: there are no scores to return.
         """
         cut = self._for_scores(top_n)
         fields = self.rank_fields if rank_fields is None else rank_fields

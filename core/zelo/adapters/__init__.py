@@ -12,6 +12,7 @@ from zelo.adapters.outcome import (
     RERANK_TRUNCATED,
     Outcome,
     Place,
+    warn_of_truncation,
 )
 
 __all__ = [
@@ -25,4 +26,5 @@ __all__ = [
     "RankingOptions",
     "ScoringOptions",
     "Takes",
+    "warn_of_truncation",
 ]

@@ -15,8 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from pydantic.json_schema import SkipJsonSchema
 
 from zelo.adapters.foreign import refuse_foreign
-from zelo.adapters.outcome import Outcome, Place
-from zelo.batch import InvalidText, warn_of_truncation
+from zelo.adapters.outcome import Outcome, Place, warn_of_truncation
+from zelo.batch import InvalidText
 from zelo.cutoff import Cutoff
 from zelo.errors import InputError, ZeloError
 from zelo.local.options import LongDocuments, Quantization
@@ -203,7 +203,7 @@ class RankingOptions(ScoringOptions):
     def _rank(self, query: str, texts: Sequence[str]) -> Outcome:
         """Rank texts for a query; blank ones are not scored and come last."""
         try:
-            return self._cut(self._scoring.rank(query, texts, **self._arguments()))
+            return self._wanted(self._scoring.rank(query, texts, **self._arguments()))
         except Exception as error:
             if self.on_error == "raise":
                 raise
@@ -212,7 +212,7 @@ class RankingOptions(ScoringOptions):
     async def _arank(self, query: str, texts: Sequence[str]) -> Outcome:
         """`_rank` for event loops."""
         try:
-            return self._cut(await self._scoring.arank(query, texts, **self._arguments()))
+            return self._wanted(await self._scoring.arank(query, texts, **self._arguments()))
         except Exception as error:
             if self.on_error == "raise":
                 raise
@@ -221,7 +221,7 @@ class RankingOptions(ScoringOptions):
     def _arguments(self) -> dict[str, Any]:
         return {"instruction": self.instruction, "progress": self.progress}
 
-    def _cut(self, ranking: list[RankedDocument]) -> Outcome:
+    def _wanted(self, ranking: list[RankedDocument]) -> Outcome:
         """Keep what is wanted of a ranking of all items; the log counts those that are not, too."""
         warn_of_truncation(ranking)
         kept = Cutoff(self.top_n, self.min_score).kept(ranking)

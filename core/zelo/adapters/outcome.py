@@ -1,9 +1,12 @@
 """What comes of reranking a framework's items: places, and the failure where there was one."""
 
+import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from zelo.batch import half_character
 from zelo.results import RankedDocument
+from zelo.scoring import Scored
 
 __all__ = [
     "OURS",
@@ -13,7 +16,10 @@ __all__ = [
     "RERANK_TRUNCATED",
     "Outcome",
     "Place",
+    "warn_of_truncation",
 ]
+
+log = logging.getLogger("zelo")
 
 RERANK_ERROR = "rerank_error"
 """Metadata key that marks an item whose order is the first stage's, because reranking failed.
@@ -62,3 +68,14 @@ class Outcome:
             RERANK_REPLACED: half_character(place.ranked.document) is not None,
         }
         return {name: value for name, value in told.items() if value}
+
+
+def warn_of_truncation(answers: Sequence[Scored | RankedDocument]) -> None:
+    """Log how many documents were not read to their end."""
+    if truncated := sum(answer.truncated for answer in answers):
+        log.warning(
+            "%d of %d documents were longer than the limit, and their ends were not read; see "
+            "max_document_tokens and long_documents",
+            truncated,
+            len(answers),
+        )

@@ -82,9 +82,9 @@ class LocalScorer:
     @property
     def commit(self) -> str | None:
         """The commit of the loaded model; before it is loaded, the one it is pinned to, if any."""
-        if self._instance is not None:
-            return self._instance.commit
-        revision = self._key.source.revision
+        instance, revision = self._instance, self._key.source.revision
+        if instance is not None:
+            return instance.commit
         return revision if revision and COMMIT.fullmatch(revision) else None
 
     def __reduce__(
