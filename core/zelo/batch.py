@@ -8,10 +8,11 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from zelo.checks import in_order
 from zelo.errors import InputError
 from zelo.scoring import Scored, ScoreRequest
 
-__all__ = ["BLANK", "Batch", "broken"]
+__all__ = ["BLANK", "Batch", "broken", "check_query", "check_text"]
 
 BLANK = Scored(-math.inf, 0.0)
 
@@ -29,17 +30,21 @@ class Batch:
 
     @classmethod
     def of(
-        cls, queries: Iterable[tuple[str, Sequence[str]]], instruction: str | None = None
+        cls,
+        queries: Iterable[tuple[str, Sequence[str]]],
+        instruction: str | None = None,
+        *,
+        many: bool = False,
     ) -> "Batch":
-        """Check queries with their documents.
+        """Check queries with their documents; with `many`, messages say of which query.
 
         Raises:
             InputError: names the first value that is not valid text, or a query that is blank.
         """
-        _check_text("the instruction", "" if instruction is None else instruction)
+        check_text("the instruction", "" if instruction is None else instruction)
         batch = cls([], [], [])
         for number, (query, documents) in enumerate(queries):
-            texts = _checked(query, documents)
+            texts = _checked(query, documents, f" of queries[{number}]" if many else "")
             filled = [i for i, text in enumerate(texts) if text and not text.isspace()]
             batch.documents.append(texts)
             if filled:
@@ -62,20 +67,31 @@ def broken(scored: Sequence[Scored]) -> list[int]:
     return [i for i, s in enumerate(scored) if s is not BLANK and not math.isfinite(s.logit)]
 
 
-def _checked(query: str, documents: Sequence[str]) -> tuple[str, ...]:
-    _check_text("the query", query)
-    if not query or query.isspace():
-        raise InputError("the query is empty; there is nothing that documents could answer")
-    if isinstance(documents, str | bytes):
-        message = "documents is a single text; give a list of texts, [document] for one"
-        raise InputError(message)
-    texts = tuple(documents)
-    for position, text in enumerate(texts):
-        _check_text(f"documents[{position}]", text)
-    return texts
+def check_query(name: str, query: object) -> None:
+    """Refuse a query that is not valid text, or blank."""
+    check_text(name, query)
+    if not str(query).strip():
+        raise InputError(f"{name} is empty; there is nothing that documents could answer")
 
 
-def _check_text(name: str, text: object) -> None:
+def _checked(query: str, documents: Sequence[str], of: str) -> tuple[str, ...]:
+    check_query(f"the query{of}", query)
+    listed = in_order(
+        f"documents{of}",
+        documents,
+        "a list of texts",
+        of_mapping="list(documents.values())",
+        of_table="one column, as documents['text'].to_list()",
+    )
+    texts = []
+    for position, text in enumerate(listed):  # one by one: an iterator may have no end
+        check_text(f"documents[{position}]{of}", text)
+        texts.append(text)
+    return tuple(texts)
+
+
+def check_text(name: str, text: object) -> None:
+    """Refuse what is not a str, or not valid Unicode."""
     if not isinstance(text, str):
         message = (
             f"{name} is of type {type(text).__name__}; it must be a str. For objects of a "

@@ -5,12 +5,22 @@ Knows what callers want (order, cutoffs, scales); what computes the scores stand
 """
 
 import os
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Literal, Self
+from collections.abc import Iterable, Mapping, Sequence, Set
+from typing import TYPE_CHECKING, Any, Literal, Self, SupportsIndex, TypeVar
 
-from zelo.batch import BLANK, Batch, broken
+from zelo.batch import BLANK, Batch, broken, check_query, check_text
 from zelo.catalog import server_of_environment
-from zelo.checks import at_least_zero, one_of, path_text, positive_seconds, refuse_given
+from zelo.checks import (
+    at_least_zero,
+    callable_or_none,
+    in_order,
+    one_of,
+    path_text,
+    positive_seconds,
+    refuse_given,
+    text_or_none,
+    true_or_false,
+)
 from zelo.cutoff import Cutoff
 from zelo.errors import InputError, NonFiniteScoreError
 from zelo.local.making import local_scorer
@@ -21,12 +31,14 @@ from zelo.scoring import Progress, Scored, Scorer
 
 if TYPE_CHECKING:
     import httpx
+    import torch
 
     from zelo.wire.values import Scale as WireScale
 
 __all__ = ["Reranker"]
 
 Scale = Literal["probability", "logit"]
+Second = TypeVar("Second")
 
 
 class Reranker:
@@ -42,9 +54,11 @@ class Reranker:
             `-8b`, `zelo-nano`), a hub id, or a local folder.
         family: the kind of model, for a folder that does not tell: `zerank-2`, `zerank-1` or
             `qwen3-reranker`.
-        device: a torch device such as `cuda:0`, or `all` for a copy of the weights on each
-            accelerator of this machine; default, one accelerator if there is any.
-        dtype: `float32`, `bfloat16` or `float16`; default, bfloat16 where the hardware has it.
+        device: a torch device such as `cuda:0`, a number for that CUDA device, or `all` for a copy
+            of the weights on each accelerator of this machine; default, one accelerator if there
+            is any.
+        dtype: `float32`, `bfloat16` or `float16`, or torch's own; default, bfloat16 where the
+            hardware has it.
         quantization: of the layers' projections: `fp8` or `int8` for speed, where the hardware
             multiplies in them, `int8-weights` or `int4-weights` for less memory. Scores change; by
             how much, `zelo bench fidelity` measures. Default, none: weights are kept in `dtype`.
@@ -87,8 +101,8 @@ class Reranker:
         model: str | os.PathLike[str] = "zerank-2",
         *,
         family: str | None = None,
-        device: str | None = None,
-        dtype: str | None = None,
+        device: "str | int | torch.device | None" = None,
+        dtype: "str | torch.dtype | None" = None,
         quantization: Quantization | None = None,
         compile: bool | None = None,
         revision: str | None = None,
@@ -116,10 +130,11 @@ class Reranker:
             timeout=positive_seconds("timeout", timeout),
             max_retries=at_least_zero("max_retries", max_retries),
         )
+        text_or_none("api_key", api_key)
         reading: Any = {
-            "family": family,
+            "family": text_or_none("family", family),
             "max_document_tokens": max_document_tokens,
-            "strip": strip,
+            "strip": true_or_false("strip", strip),
         }
         of_process: Any = {
             "device": device,
@@ -154,6 +169,9 @@ class Reranker:
             made = remote_scorer(name, server, api_key, patience, **reading, **of_server)
             self._scorer, self._settings = made
         if fallback is not None:
+            if not isinstance(fallback, Reranker):
+                kind = type(fallback).__name__
+                raise InputError(f"fallback is of type {kind}; it must be a Reranker, or None")
             from zelo.remote.failover import FailoverScorer
 
             self._scorer = FailoverScorer([self._scorer, fallback._scorer])
@@ -161,7 +179,15 @@ class Reranker:
 
     @classmethod
     def from_scorer(cls, scorer: Scorer) -> Self:
-        """Rank with a scorer of your own; see `zelo.scoring.Scorer` for what it must do."""
+        """Rank with a scorer of your own; see `zelo.scoring.Scorer` for what it must do.
+
+        Raises:
+            InputError: it lacks a method of a scorer.
+        """
+        for name in ("score", "ascore", "warmup", "stats", "close"):
+            if not callable(getattr(scorer, name, None)):
+                message = f"scorer is of type {type(scorer).__name__}, which has no method {name}()"
+                raise InputError(message)
         reranker = cls.__new__(cls)
         reranker._scorer = scorer
         reranker._settings = {"model": type(scorer).__name__}
@@ -218,7 +244,7 @@ class Reranker:
         query: str,
         documents: Sequence[str],
         *,
-        top_n: int | None = None,
+        top_n: SupportsIndex | None = None,
         min_score: float | None = None,
         instruction: str | None = None,
         progress: Progress | None = None,
@@ -237,7 +263,7 @@ class Reranker:
         query: str,
         documents: Sequence[str],
         *,
-        top_n: int | None = None,
+        top_n: SupportsIndex | None = None,
         min_score: float | None = None,
         instruction: str | None = None,
         progress: Progress | None = None,
@@ -251,20 +277,21 @@ class Reranker:
         self,
         queries: Iterable[tuple[str, Sequence[str]]],
         *,
-        top_n: int | None = None,
+        top_n: SupportsIndex | None = None,
         min_score: float | None = None,
         instruction: str | None = None,
         progress: Progress | None = None,
     ) -> list[list[RankedDocument]]:
         """Rank several (query, documents) at once, which shares forward passes among them."""
-        batch = Batch.of(queries, instruction)
+        pairs = _pairs("queries", queries, "documents")
+        batch = Batch.of(pairs, instruction, many=True)
         cut = Cutoff(top_n, min_score)
         found = self._run(batch, progress, many=True)
         return [cut.ranking(*of) for of in zip(batch.documents, found, strict=True)]
 
     def predict(
         self,
-        pairs: Sequence[tuple[str, str]],
+        pairs: Iterable[tuple[str, str]],
         *,
         scale: Scale = "probability",
         instruction: str | None = None,
@@ -276,10 +303,11 @@ class Reranker:
         share its computation, wherever they stand.
         """
         one_of("scale", scale, Scale)
-        places = _by_query(pairs)
-        groups = [(query, [pairs[i][1] for i in at]) for query, at in places.items()]
+        listed = _pairs("pairs", pairs, "document")
+        places = _by_query(listed)
+        groups = [(query, [listed[i][1] for i in at]) for query, at in places.items()]
         found = self._run(Batch.of(groups, instruction), progress, check=False)
-        scored: list[Scored] = [BLANK] * len(pairs)
+        scored: list[Scored] = [BLANK] * len(listed)
         for at, answers in zip(places.values(), found, strict=True):
             for place, answer in zip(at, answers, strict=True):
                 scored[place] = answer
@@ -318,14 +346,15 @@ class Reranker:
         many: bool = False,
         check: bool = True,
     ) -> list[list[Scored]]:
-        found = batch.restore(
-            self._scorer.score(batch.requests, progress) if batch.requests else []
-        )
+        callable_or_none("progress", progress)
+        answers = self._scorer.score(batch.requests, progress) if batch.requests else []
+        found = batch.restore(answers)
         if check:
             _check_finite(found, many=many)
         return found
 
     async def _arun(self, batch: Batch, progress: Progress | None) -> list[list[Scored]]:
+        callable_or_none("progress", progress)
         answers = await self._scorer.ascore(batch.requests, progress) if batch.requests else []
         found = batch.restore(answers)
         _check_finite(found, many=False)
@@ -342,11 +371,34 @@ def _numbers(scored: Sequence[Scored], scale: Scale) -> list[float]:
     return [s.logit if scale == "logit" else s.probability for s in scored]
 
 
+def _pairs(
+    name: str, values: Iterable[tuple[str, Second]], second: str
+) -> list[tuple[str, Second]]:
+    """List pairs of a query and its document, or documents."""
+    listed = in_order(
+        name,
+        values,
+        f"a list of (query, {second}) pairs",
+        of_mapping=f"list({name}.items())",
+        of_table=f"zip({name}['query'], {name}['{second}'])",
+    )
+    found = []
+    for i, pair in enumerate(listed):
+        try:
+            if isinstance(pair, str | Mapping | Set):
+                raise TypeError
+            query, other = pair
+        except (TypeError, ValueError):
+            raise InputError(f"{name}[{i}] is not a (query, {second}) pair") from None
+        found.append((query, other))
+    return found
+
+
 def _by_query(pairs: Sequence[tuple[str, str]]) -> dict[str, list[int]]:
     """Return the places of each query's pairs, queries in order of first appearance."""
     places: dict[str, list[int]] = {}
-    for i, pair in enumerate(pairs):
-        if isinstance(pair, str) or len(pair) != 2:
-            raise InputError(f"pairs[{i}] is not a (query, document) pair")
-        places.setdefault(pair[0], []).append(i)
+    for i, (query, document) in enumerate(pairs):
+        check_query(f"the query of pairs[{i}]", query)
+        check_text(f"the document of pairs[{i}]", document)
+        places.setdefault(query, []).append(i)
     return places

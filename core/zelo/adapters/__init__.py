@@ -3,13 +3,14 @@
 Needs pydantic, which every framework with an adapter brings. Nothing here knows a framework.
 """
 
-from zelo.adapters.options import RankingOptions, ScoringOptions
+from zelo.adapters.options import Numeric, RankingOptions, ScoringOptions
 from zelo.adapters.outcome import OURS, RERANK_ERROR, RERANK_SOURCE, Outcome, Place
 
 __all__ = [
     "OURS",
     "RERANK_ERROR",
     "RERANK_SOURCE",
+    "Numeric",
     "Outcome",
     "Place",
     "RankingOptions",
