@@ -13,6 +13,7 @@ from zelo.errors import ModelFileError
 __all__ = [
     "UNREADABLE",
     "TensorEntry",
+    "is_whole",
     "missing",
     "read_json",
     "read_text",
@@ -64,6 +65,8 @@ def read_text(path: Path) -> str:
         raise ModelFileError(missing(path)) from error
     except UnicodeDecodeError as error:
         raise ModelFileError(f"{path} is not UTF-8 text; fetch it again") from error
+    except OSError as error:
+        raise ModelFileError(f"{path} cannot be read: {error.strerror}") from error
 
 
 def missing(path: Path) -> str:
@@ -94,12 +97,26 @@ def tensor_entries(path: Path) -> dict[str, TensorEntry]:
     except UNREADABLE as error:
         message = f"{path} is not a safetensors file, or was cut short; fetch it again"
         raise ModelFileError(message) from error
+    except OSError as error:
+        raise ModelFileError(f"{path} cannot be read: {error.strerror}") from error
     actual = path.stat().st_size
     expected = max((one.start + one.size for one in entries.values()), default=data)
     if actual != expected:
-        message = f"{path} has {actual} bytes of {expected}; its download broke off, run it again"
+        message = f"{path} has {actual} bytes of {expected}; fetch or copy the whole file again"
         raise ModelFileError(message)
     return entries
+
+
+def is_whole(path: Path) -> bool:
+    """Whether a JSON or safetensors file is one, to its end; other kinds of file tell nothing."""
+    try:
+        if path.suffix == ".json":
+            json.loads(read_text(path))
+        elif path.suffix == ".safetensors":
+            tensor_entries(path)
+    except (ModelFileError, ValueError, RecursionError):
+        return False
+    return True
 
 
 def _entry(written: dict[str, Any], data: int) -> TensorEntry:
