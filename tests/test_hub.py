@@ -603,18 +603,25 @@ def test_hub_that_is_down_does_not_matter_to_a_cached_model(
     assert again.folder.name == commit
 
 
+@pytest.mark.parametrize(
+    ("name", "cure"), [("model.gguf", "llama-server"), ("pytorch_model.bin", "is a pickle")]
+)
+def test_repository_with_weights_of_another_kind(
+    name: str, cure: str, hub: Hub, fetch: Any, files: dict[str, bytes]
+) -> None:
+    """A repository without weights that are read says which it has, and fetches none of them."""
+    kept = {n: content for n, content in files.items() if "model." not in n}
+    other = b"GGUF" * 5_000
+    commit = hub.add("somebody/other", kept | {name: other})
+    message = fetch("somebody/other", commit).failed("ModelFileError")
+    assert re.search(f"somebody/other has no weights as safetensors. {name} .*{cure}", message)
+    assert not [
+        r for r in hub.requests if name in r.path or ("/cdn/" in r.path and r.sent > 19_000)
+    ]
+
+
 def test_repository_without_a_model(hub: Hub, fetch: Any) -> None:
-    """A repository that holds no model, such as a GGUF one, names the first file that it lacks."""
-    commit = hub.add("somebody/gguf", {"README.md": b"", "model.gguf": b"GGUF" * 5_000})
-    done = fetch("somebody/gguf", commit, how="inspect")
+    """A repository that holds no model at all names the first file that it lacks."""
+    commit = hub.add("somebody/card", {"README.md": b"", "config.json.md": b"{}"})
+    done = fetch("somebody/card", commit, how="inspect")
     assert "config.json is missing" in done.failed("ModelFileError")
-    assert not hub.asked("GET", "gguf/resolve")
-
-
-def test_repository_with_pickles_only(hub: Hub, fetch: Any, files: dict[str, bytes]) -> None:
-    """A repository that has its weights as a pickle only is refused, and the pickle not fetched."""
-    kept = {name: content for name, content in files.items() if name != "model.safetensors"}
-    commit = hub.add("somebody/pickles", kept)
-    done = fetch("somebody/pickles", commit, how="inspect")
-    assert "model.safetensors is missing" in done.failed("ModelFileError")
-    assert not [r for r in hub.requests if ".bin" in r.path or etag_of(b"") in r.path]

@@ -4,7 +4,8 @@ Knows JSON and the headers of safetensors files; what they mean is `zelo.local.c
 """
 
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ __all__ = [
     "TensorEntry",
     "is_whole",
     "missing",
+    "other_format",
     "read_json",
     "read_text",
     "refuse_faults",
@@ -23,6 +25,27 @@ __all__ = [
 
 WORK = ("refined/model", "model")
 """Where the work folder of zelo train run holds a reranker, the better one first."""
+
+OTHER_FORMATS = {
+    r"\.gguf$": (
+        "is a file for llama.cpp, which zelo does not read: serve it with llama-server "
+        "--reranking and give its address as base_url=, or give the folder or repository that it "
+        "was made of"
+    ),
+    r"^weights.*\.npz$": (
+        "is a file for MLX, which zelo does not read: give the folder or repository that it was "
+        "made of"
+    ),
+    r"^adapter_(config\.json|model\.safetensors)$": (
+        "is of an adapter such as LoRA's, without the model that it changes: merge both with "
+        "peft's merge_and_unload() and save_pretrained() first"
+    ),
+    r"^(pytorch_model.*|model)\.(bin|pt|pth)$": (
+        "is a pickle, which can run code and is not read: convert it first"
+    ),
+    r"\.onnx$": "is a file for ONNX Runtime, which zelo does not read: give the original model",
+}
+"""What a folder may hold in place of what is read, by the file's name, and what to do then."""
 
 UNREADABLE = (
     *(ValueError, TypeError, KeyError, AttributeError),
@@ -74,7 +97,19 @@ def missing(path: Path) -> str:
     for name in WORK:
         if path.name == "config.json" and (path.parent / name / path.name).is_file():
             return f"{path} is missing; is {path.parent / name} meant?"
+    beside = sorted(other.name for other in path.parent.glob("*"))
+    if not list(path.parent.glob("model*.safetensors")) and (instead := other_format(beside)):
+        return f"{path} is missing. {instead}"
     return f"{path} is missing; fetch the whole model, or point to the folder that holds it"
+
+
+def other_format(names: Collection[str]) -> str | None:
+    """Say what to do with the first file that holds a model in a form that is not read here."""
+    for pattern, cure in OTHER_FORMATS.items():
+        for name in names:
+            if re.search(pattern, name):
+                return f"{name} {cure}"
+    return None
 
 
 def tensor_entries(path: Path) -> dict[str, TensorEntry]:
@@ -102,7 +137,7 @@ def tensor_entries(path: Path) -> dict[str, TensorEntry]:
     actual = path.stat().st_size
     expected = max((one.start + one.size for one in entries.values()), default=data)
     if actual != expected:
-        message = f"{path} has {actual} bytes of {expected}; fetch or copy the whole file again"
+        message = f"{path} has {actual} bytes of {expected}; fetch it again"
         raise ModelFileError(message)
     return entries
 

@@ -21,7 +21,7 @@ from huggingface_hub import constants, errors
 from zelo.catalog import COMMIT
 from zelo.errors import ModelError, ModelFileError, UnknownModelError
 from zelo.local.checkpoint import read_checkpoint_files
-from zelo.local.files import is_whole
+from zelo.local.files import is_whole, other_format
 
 __all__ = ["fetch"]
 
@@ -83,7 +83,20 @@ def fetch(repo_id: str, revision: str | None, cache_dir: Path | None, offline: b
     for path in _damaged(folder):
         message = f"{path} {DAMAGED}, and so it comes from the hub; choose another revision="
         raise ModelFileError(message)
+    if not (offline or list(folder.glob("model*.safetensors"))):
+        _refuse_other_format(repo_id, folder)
     return folder
+
+
+def _refuse_other_format(repo_id: str, folder: Path) -> None:
+    """Refuse a repository without weights that are read here, if it has some of another kind."""
+    try:
+        names = huggingface_hub.list_repo_files(repo_id, revision=folder.name)
+    except Exception as error:  # it is only for the sake of the message
+        log.debug("the files of %s cannot be listed: %r", repo_id, error)
+        return
+    if instead := other_format(names):
+        raise ModelFileError(f"{repo_id} has no weights as safetensors. {instead}")
 
 
 def _damaged(folder: Path) -> list[Path]:
