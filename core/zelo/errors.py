@@ -17,10 +17,11 @@ ZeloError
 │   │   └── DialectError                it speaks another dialect, or none that is certain
 │   ├── ClosedError                     the reranker was closed
 │   └── ForkedError                     a forked child holds its parent's model
+├── OutputError                         a file cannot be written: no room, no permission
 ├── BudgetError                         judging would cost more than the budget allows
 └── MissingExtraError (also ImportError)  an optional package is not installed
 
-`zelo.bulk.errors` adds three that bulk scoring alone raises.
+`zelo.bulk.errors` adds two that bulk scoring alone raises.
 
 A message says what was wrong, where, and what to do. It never holds a document's text.
 """
@@ -38,6 +39,7 @@ __all__ = [
     "ModelFailedError",
     "ModelFileError",
     "NonFiniteScoreError",
+    "OutputError",
     "QueryTooLongError",
     "RemoteAnswerError",
     "RemoteAuthError",
@@ -168,6 +170,10 @@ class ClosedError(ScoringError):
 
 class ForkedError(ScoringError):
     """This process was forked from one that had loaded the model, and must load its own."""
+
+
+class OutputError(ZeloError):
+    """A file of the output cannot be written, or not read back; what is done is kept."""
 
 
 class BudgetError(ZeloError):

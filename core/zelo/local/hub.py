@@ -22,6 +22,7 @@ from zelo.catalog import COMMIT
 from zelo.errors import ModelError, ModelFileError, UnknownModelError
 from zelo.local.checkpoint import read_checkpoint_files
 from zelo.local.files import is_whole, other_format
+from zelo.whole import system_errno
 
 __all__ = ["fetch"]
 
@@ -41,8 +42,6 @@ UNWRITABLE = (
     *(errno.EEXIST, errno.EIO, errno.ENAMETOOLONG, errno.ELOOP),
 )
 DAMAGED = "is cut short or damaged"
-RUST_ERRNO = re.compile(r"\(os error (\d+)\)")
-"""How hf_xet, which fetches large files, tells what the system said."""
 
 log = logging.getLogger("zelo")
 
@@ -141,7 +140,7 @@ def _explained(
 def _reason(error: Exception, cache: Path) -> str:
     """Say why fetching failed and what to do. No URL is repeated: it may hold a signature."""
     for one in _chain(error):
-        number, place = _errno(one), getattr(one, "filename", None)
+        number, place = system_errno(one), getattr(one, "filename", None)
         if number in FULL:
             return (
                 f"there is no room for it in {cache} ({os.strerror(number)}); free some, or name "
@@ -181,14 +180,6 @@ def _reason(error: Exception, cache: Path) -> str:
 def _is_network(error: BaseException) -> bool:
     names = {kind.__name__ for kind in type(error).__mro__}
     return "TransportError" in names or isinstance(error, ConnectionError | TimeoutError)
-
-
-def _errno(error: BaseException) -> int | None:
-    """Return the system's error number, also where it stands in a text of hf_xet's."""
-    if isinstance(error, OSError):
-        return error.errno
-    told = RUST_ERRNO.search(str(error))
-    return int(told[1]) if told else None
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
