@@ -26,7 +26,7 @@ ZeloError
 A message says what was wrong, where, and what to do. It never holds a document's text.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 __all__ = [
     "BudgetError",
@@ -49,6 +49,7 @@ __all__ = [
     "UnknownModelError",
     "UnsupportedModelError",
     "ZeloError",
+    "causes",
 ]
 
 
@@ -190,6 +191,13 @@ class MissingExtraError(ZeloError, ImportError):
 
     def __reduce__(self) -> tuple[type["MissingExtraError"], tuple[str, str]]:
         return type(self), (self.purpose, self.extra)
+
+
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an error and what it was raised from, the root last."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def _remote_error(

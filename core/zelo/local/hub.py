@@ -19,7 +19,7 @@ import huggingface_hub
 from huggingface_hub import constants, errors
 
 from zelo.catalog import COMMIT
-from zelo.errors import ModelError, ModelFileError, UnknownModelError
+from zelo.errors import ModelError, ModelFileError, UnknownModelError, causes
 from zelo.local.checkpoint import read_checkpoint_files
 from zelo.local.files import is_whole, other_format
 from zelo.whole import system_errno
@@ -139,7 +139,7 @@ def _explained(
 
 def _reason(error: Exception, cache: Path) -> str:
     """Say why fetching failed and what to do. No URL is repeated: it may hold a signature."""
-    for one in _chain(error):
+    for one in causes(error):
         number, place = system_errno(one), getattr(one, "filename", None)
         if number in FULL:
             return (
@@ -170,8 +170,8 @@ def _reason(error: Exception, cache: Path) -> str:
         return f"the hub failed ({status}); wait until it is well"
     if status is not None:
         return f"the hub refused ({status}); check HF_ENDPOINT"
-    kind = type(list(_chain(error))[-1]).__name__
-    if not any(map(_is_network, _chain(error))):
+    kind = type(list(causes(error))[-1]).__name__
+    if not any(map(_is_network, causes(error))):
         return f"the hub's library raised {kind}; check HF_ENDPOINT and what lies in the cache"
     by_proxy = ", the proxy in HTTPS_PROXY" if "https" in urllib.request.getproxies() else ""
     return f"the hub did not answer ({kind}); check the network{by_proxy} and HF_ENDPOINT"
@@ -182,16 +182,9 @@ def _is_network(error: BaseException) -> bool:
     return "TransportError" in names or isinstance(error, ConnectionError | TimeoutError)
 
 
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """Yield an error and what it was raised from, the root last."""
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
-
-
 def _status(error: BaseException) -> int | None:
     """Return the HTTP status at the root of an error, if there is one."""
-    responses = (getattr(one, "response", None) for one in _chain(error))
+    responses = (getattr(one, "response", None) for one in causes(error))
     return next((one.status_code for one in responses if one is not None), None)
 
 
