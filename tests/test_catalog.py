@@ -177,7 +177,7 @@ def test_other_names_are_unknown(
     assert not str(caught.value).endswith(("; ", ";"))
 
 
-@pytest.mark.parametrize("name", ["model.gguf", "folder/model.safetensors"])
+@pytest.mark.parametrize("name", ["config.json", "folder/model.safetensors"])
 def test_file_is_told_from_an_unknown_name(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -187,6 +187,13 @@ def test_file_is_told_from_an_unknown_name(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UnknownModelError, match=r"is a file; give the folder that holds config"):
         Reranker(name)
+
+
+def test_file_of_another_engine_is_answered_with_its_server(tmp_path: Path) -> None:
+    """A GGUF file as the model says what serves it, and how that is scored on."""
+    (tmp_path / "model.gguf").touch()
+    with pytest.raises(UnknownModelError, match=r"model\.gguf is a file for llama.cpp.*base_url="):
+        Reranker(tmp_path / "model.gguf")
 
 
 def test_repr_says_what_will_be_loaded() -> None:

@@ -381,7 +381,8 @@ def test_superseded_form_names_its_successor(copy: Copy) -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"quantization_config": {"quant_method": "fp8"}}, "quantised"),
+        ({"quantization_config": {"quant_method": "fp8"}}, "quantised; give"),
+        ({"quantization": {"group_size": 64, "bits": 4}}, "quantised for MLX; give"),
         ({"use_sliding_window": True, "sliding_window": 128}, "sliding-window"),
         ({"layer_types": ["full_attention", "sliding_attention"]}, "sliding-window"),
     ],
@@ -630,6 +631,44 @@ def test_pickles_beside_whole_weights_are_never_read(copy: Copy) -> None:
         (folder / name).write_bytes(pickle.dumps(_Bomb(mark)))
     load(folder)
     assert not mark.exists()
+
+
+@pytest.mark.parametrize(
+    ("beside", "cure"),
+    [
+        (["zerank-2-q8_0.gguf"], "llama-server --reranking .* base_url="),
+        (["config.json", "zerank-2.gguf"], "llama-server --reranking .* base_url="),
+        (["config.json", "weights.npz", "tokenizer.json"], "MLX.* that it was made of"),
+        (["adapter_config.json", "adapter_model.safetensors"], "merge both with peft"),
+        (["config.json", "tokenizer.json", "model.onnx"], "ONNX"),
+    ],
+)
+def test_weights_of_another_kind_are_named(beside: list[str], cure: str, tmp_path: Path) -> None:
+    """A folder whose weights are for another engine says which, and what to do with them."""
+    for name in beside:
+        (tmp_path / name).write_text("{}")
+    with pytest.raises(ModelFileError, match=rf"is missing\. \S+ is .*{cure}"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("prefix", "inner"),
+    [
+        ("module.", r"model\.module"),
+        ("_orig_mod.", r"model\._orig_mod"),
+        ("base_model.model.", "merge_and_unload"),
+        ("model.", "inside its wrapper"),  # of a Lightning module, say
+    ],
+)
+@pytest.mark.parametrize("form", ["zerank-2", "converted-1"])
+def test_prefix_of_a_wrapper_is_named(form: str, prefix: str, inner: str, copy: Copy) -> None:
+    """Weights saved through a wrapper are refused by its prefix, not called missing."""
+    folder = copy(form)
+    path = folder / "model.safetensors"
+    tiny.save_tensors(path, {prefix + name: value for name, value in load_file(path).items()})
+    told = f"begin with '{prefix}'.*save .*{inner}"
+    with pytest.raises(UnsupportedModelError, match=told):
+        load(folder, "zerank-2")
 
 
 def test_missing_tensor_is_named(copy: Copy) -> None:

@@ -6,6 +6,7 @@ token. There the client's waits between attempts are cut short, its chunks made 
 remembers from one fetch to the next forgotten; nothing else is changed.
 """
 
+import errno
 import json
 import os
 import re
@@ -19,13 +20,18 @@ from typing import Any
 import pytest
 from loopback_hub import Hub, etag_of, serve
 
+from zelo import ModelFileError
+
 TOKEN = "hf_CanaryCanaryCanaryCanary0123456789"  # noqa: S105 - a token of nobody
 REPO = "zeroentropy/zerank-2-reranker"
 CHUNK = 4096
 
 DRIVER = f"""
-import json, logging, sys, time, traceback
+import json, logging, os, resource, sys, time, traceback
 from pathlib import Path
+
+if most := os.environ.get("MOST_BYTES_OF_A_FILE"):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (int(most), int(most)))
 
 logging.basicConfig(level=logging.DEBUG, stream=sys.stderr)
 wait = time.sleep
@@ -389,6 +395,57 @@ def test_hub_that_goes_away_in_the_middle(hub: Hub, fetch: Any, files: dict[str,
     assert len(hub.asked("GET", "/cdn/")) == 1
 
 
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "model.safetensors"])
+@pytest.mark.parametrize("pinned", [True, False])
+def test_damaged_file_is_fetched_again_once(
+    name: str, pinned: bool, hub: Hub, fetch: Any, files: dict[str, bytes]
+) -> None:
+    """A file that is cut short in the cache is found and fetched anew, and no other is."""
+    commit = hub.add(REPO, files)
+    revision = commit if pinned else "main"
+    blob = (fetch(revision=revision).folder / name).resolve()
+    blob.write_bytes(files[name][: len(files[name]) // 2])
+    hub.requests.clear()
+    done = fetch(revision=revision)
+    assert written(done.folder) == {n: files[n] for n in WANTED}
+    assert "is cut short or damaged, and is fetched again" in done.output
+    assert len([r for r in hub.asked("GET") if r.sent and "/api/" not in r.path]) == 1
+
+
+def test_damaged_file_is_named_where_nobody_may_be_asked(
+    hub: Hub, fetch: Any, files: dict[str, bytes]
+) -> None:
+    """Offline, the message says which file to delete; with it gone, the next fetch mends all."""
+    commit = hub.add(REPO, files)
+    blob = (fetch(revision=commit).folder / "model.safetensors").resolve()
+    blob.write_bytes(files["model.safetensors"][:-1])
+    hub.requests.clear()
+    message = fetch(revision=commit, offline=True).failed("ModelFileError")
+    assert f"delete {blob} and fetch it once while online" in message
+    assert hub.requests == []
+    blob.unlink()
+    assert written(fetch(revision=commit).folder) == {n: files[n] for n in WANTED}
+
+
+def test_damaged_file_and_a_hub_that_fails(hub: Hub, fetch: Any, files: dict[str, bytes]) -> None:
+    """What is damaged and why it cannot be fetched again are told together."""
+    commit = hub.add(REPO, files)
+    blob = (fetch(revision=commit).folder / "tokenizer.json").resolve()
+    blob.write_bytes(b"{")
+    hub.failing = lambda request: 503
+    message = fetch(revision=commit).failed("ModelFileError")
+    assert re.search(r"tokenizer\.json is cut short or damaged, and fetching .*\(503\)", message)
+
+
+def test_file_that_is_damaged_on_the_hub(hub: Hub, fetch: Any, files: dict[str, bytes]) -> None:
+    """What the hub itself holds damaged is fetched twice, not for ever, and said to be its own."""
+    weights = files["model.safetensors"][:-9]
+    commit = hub.add(REPO, files | {"model.safetensors": weights})
+    message = fetch(revision=commit).failed("ModelFileError")
+    assert re.search(r"model\.safetensors is cut short .* so it comes from the hub", message)
+    assert len(hub.asked("GET", f"/cdn/{etag_of(weights)}")) == 2
+
+
 def test_half_a_file_is_never_taken_for_a_whole_one(
     hub: Hub, fetch: Any, files: dict[str, bytes]
 ) -> None:
@@ -461,22 +518,82 @@ def test_unknown_revision(revision: str, hub: Hub, fetch: Any, files: dict[str, 
     assert message == f"{REPO} has no revision {revision!r}; give one of its commits"
 
 
-@pytest.mark.parametrize("status", [500, 503])
-def test_ailing_hub(status: int, hub: Hub, fetch: Any, files: dict[str, bytes]) -> None:
-    """A hub that answers with server errors is a typed error with what to do."""
+@pytest.mark.parametrize(
+    ("status", "told"),
+    [
+        (429, r"takes no more requests from here for now \(429\); wait"),
+        (500, r"the hub failed \(500\); wait"),
+        (503, r"the hub failed \(503\); wait"),
+    ],
+)
+def test_ailing_hub(status: int, told: str, hub: Hub, fetch: Any, files: dict[str, bytes]) -> None:
+    """A hub that refuses for now is a typed error that says why and what to do."""
     commit = hub.add(REPO, files)
     hub.failing = lambda request: status
     message = fetch(revision=commit).failed("ModelFileError")
-    assert re.search("hub .*did not answer|broke off", message)  # by the library's version
+    assert re.search(told, message), message
     assert "local folder as the model" in message
 
 
-def test_hub_that_is_down(hub: Hub, fetch: Any) -> None:
-    """A hub that cannot be reached is a typed error with what to do."""
-    down = fetch(revision="0" * 40, HF_ENDPOINT="http://127.0.0.1:9")
-    message = down.failed("ModelFileError")
-    assert re.search("hub .*did not answer|broke off", message)  # by the library's version
+NO_PROXY = {"NO_PROXY": "", "no_proxy": ""}
+
+
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        ({"HF_ENDPOINT": "http://127.0.0.1:9"}, "hub did not answer .*check the network"),
+        ({"HF_ENDPOINT": "https://{host}"}, r"no trusted connection to the hub \(\w+\).*SSL_CERT"),
+        (
+            {"HF_ENDPOINT": "https://hub.invalid", "HTTPS_PROXY": "http://{host}", **NO_PROXY},
+            r"the proxy lets nothing through \(501\); correct HTTPS_PROXY",
+        ),
+        ({"MOST_BYTES_OF_A_FILE": "100000"}, r"no room for it in .*cache \(File too large\); free"),
+    ],
+)
+def test_what_stands_in_the_way_is_told(
+    setting: dict[str, str], told: str, hub: Hub, fetch: Any, files: dict[str, bytes]
+) -> None:
+    """A network, a certificate, a proxy or a disk that stops the fetching is named, with a cure."""
+    commit = hub.add(REPO, files)
+    host = hub.url.removeprefix("http://")
+    given = {name: value.format(host=host) for name, value in setting.items()}
+    message = fetch(revision=commit, **given).failed("ModelFileError")
+    assert re.search(told, message), message
     assert "local folder as the model" in message
+
+
+def test_cache_that_cannot_be_written_is_told(
+    hub: Hub, fetch: Any, files: dict[str, bytes], tmp_path: Path
+) -> None:
+    """Where no file can be made, the message names the place and the option for another."""
+    (tmp_path / "cache").write_text("no folder")
+    message = fetch(revision=hub.add(REPO, files)).failed("ModelFileError")
+    assert re.search(rf"{tmp_path}/cache.* cannot be written \(.*\); name .*cache_dir=", message)
+
+
+@pytest.mark.parametrize(
+    ("number", "told"),
+    [(errno.ENOSPC, "no room for it in the-cache"), (errno.EROFS, "the-cache cannot be written")],
+)
+def test_reason_that_stands_in_a_text(
+    number: int, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """hf_xet tells what the system said in words alone, and a socket's refusal is no folder's."""
+    from zelo.local import hub as fetching
+
+    def raises(*_: object, **__: object) -> None:
+        raise RuntimeError(f"Data processing error: I/O error (os error {number})")
+
+    monkeypatch.setattr(fetching.huggingface_hub, "snapshot_download", raises)
+    with pytest.raises(ModelFileError, match=told):
+        fetching.fetch(REPO, None, Path("the-cache"), offline=False)
+
+    def refused(*_: object, **__: object) -> None:
+        raise ConnectionError from PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(fetching.huggingface_hub, "snapshot_download", refused)
+    with pytest.raises(ModelFileError, match="hub did not answer"):
+        fetching.fetch(REPO, None, Path("the-cache"), offline=False)
 
 
 def test_hub_that_is_down_does_not_matter_to_a_cached_model(
@@ -489,18 +606,25 @@ def test_hub_that_is_down_does_not_matter_to_a_cached_model(
     assert again.folder.name == commit
 
 
+@pytest.mark.parametrize(
+    ("name", "cure"), [("model.gguf", "llama-server"), ("pytorch_model.bin", "is a pickle")]
+)
+def test_repository_with_weights_of_another_kind(
+    name: str, cure: str, hub: Hub, fetch: Any, files: dict[str, bytes]
+) -> None:
+    """A repository without weights that are read says which it has, and fetches none of them."""
+    kept = {n: content for n, content in files.items() if "model." not in n}
+    other = b"GGUF" * 5_000
+    commit = hub.add("somebody/other", kept | {name: other})
+    message = fetch("somebody/other", commit).failed("ModelFileError")
+    assert re.search(f"somebody/other has no weights as safetensors. {name} .*{cure}", message)
+    assert not [
+        r for r in hub.requests if name in r.path or ("/cdn/" in r.path and r.sent > 19_000)
+    ]
+
+
 def test_repository_without_a_model(hub: Hub, fetch: Any) -> None:
-    """A repository that holds no model, such as a GGUF one, names the first file that it lacks."""
-    commit = hub.add("somebody/gguf", {"README.md": b"", "model.gguf": b"GGUF" * 5_000})
-    done = fetch("somebody/gguf", commit, how="inspect")
+    """A repository that holds no model at all names the first file that it lacks."""
+    commit = hub.add("somebody/card", {"README.md": b"", "config.json.md": b"{}"})
+    done = fetch("somebody/card", commit, how="inspect")
     assert "config.json is missing" in done.failed("ModelFileError")
-    assert not hub.asked("GET", "gguf/resolve")
-
-
-def test_repository_with_pickles_only(hub: Hub, fetch: Any, files: dict[str, bytes]) -> None:
-    """A repository that has its weights as a pickle only is refused, and the pickle not fetched."""
-    kept = {name: content for name, content in files.items() if name != "model.safetensors"}
-    commit = hub.add("somebody/pickles", kept)
-    done = fetch("somebody/pickles", commit, how="inspect")
-    assert "model.safetensors is missing" in done.failed("ModelFileError")
-    assert not [r for r in hub.requests if ".bin" in r.path or etag_of(b"") in r.path]

@@ -193,5 +193,5 @@ for statement in (
 def test_every_error_is_a_zelo_error() -> None:
     """One base class catches all errors that zelo raises on purpose."""
     errors = [value for name, value in vars(zelo).items() if name.endswith("Error")]
-    assert len(errors) == 19
+    assert len(errors) == 20
     assert all(issubclass(error, zelo.ZeloError) for error in errors)

@@ -3,7 +3,9 @@
 import asyncio
 import json
 import logging
+import re
 import socket
+import ssl
 import threading
 import time
 
@@ -14,6 +16,7 @@ from fakes_serving import FakeServer, http_answer, wire
 from starlette.responses import Response
 
 from zelo import ClosedError, RemoteError, Reranker, ScoringTimeoutError
+from zelo.remote.failures import unreachable
 from zelo.remote.scorer import CONCURRENCY
 
 KEY = "sk-zelo-5ecre7"
@@ -107,6 +110,38 @@ def test_a_name_that_nobody_has_is_an_error(way):
     with client("http://no-such-host.invalid:9") as remote:
         with pytest.raises(RemoteError, match="no connection"):
             score(way, remote)
+
+
+@every_way
+@pytest.mark.parametrize(
+    ("base_url", "proxy", "told"),
+    [
+        ("https://{host}", "", r"no connection \(\w*VERSION\w*\)\. Does it speak https://"),
+        ("http://no-such-host.invalid:9", "", r"no connection \((?!ConnectError)"),
+        ("https://server.invalid", "http://{host}", r"the proxy lets nothing through \(\d+\);"),
+    ],
+)
+def test_what_stands_between_is_told(way, base_url, proxy, told, running, monkeypatch):
+    """A server without TLS, an unknown name and a proxy that refuses are told from a dead one."""
+    host = running.url.removeprefix("http://")
+    for name in ("HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    if proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy.format(host=host))
+    with client(base_url.format(host=host)) as remote:
+        with pytest.raises(RemoteError, match=told):
+            score(way, remote)
+
+
+def test_a_certificate_that_is_not_trusted_is_not_asked_for_again():
+    """A certificate of an unknown authority stays one, so the cure is told at once."""
+    cause = ssl.SSLCertVerificationError(1, "unable to get local issuer certificate")
+    cause.reason = "CERTIFICATE_VERIFY_FAILED"
+    error = httpx.ConnectError("[SSL: CERTIFICATE_VERIFY_FAILED]")
+    error.__cause__ = cause
+    told = unreachable("POST host/v1/rerank", error)
+    assert re.search(r"\(CERTIFICATE_VERIFY_FAILED\)\. .*SSL_CERT_FILE.*http_client=", str(told))
+    assert not told.transient
 
 
 def reset(connection):

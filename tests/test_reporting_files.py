@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from reports import evaluation, summary_of
 
 from zelo.collections import read_run
-from zelo.errors import InputError
+from zelo.errors import InputError, OutputError
 from zelo.evaluation.reporting.files import file_name, write_folder
 from zelo.evaluation.reporting.records import query_records, read_records
 from zelo.evaluation.results import Evaluation, Ranked
@@ -219,7 +219,7 @@ def test_a_write_that_fails_leaves_the_earlier_file(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(OutputError, match=r"results\.json cannot be written: No space"):
         write_folder(SPECIAL, summary_of(SPECIAL), tmp_path)
     assert files_in(tmp_path) == {"results.json": b"earlier"}
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from zelo.checks import in_order
 from zelo.errors import InputError
 from zelo.scoring import Scored, ScoreRequest
 
@@ -57,6 +58,17 @@ class Texts:
         # two halves that belong together become the character that they are
         return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
+    def query(self, name: str, text: object) -> str:
+        """Return a query as the model reads it.
+
+        Raises:
+            InputError: as `sound` does, or it is blank.
+        """
+        query = self.sound(name, text)
+        if not query.strip():
+            raise InputError(f"{name} is empty; there is nothing that documents could answer")
+        return query
+
     def tell(self) -> None:
         """Log which texts the model did not read as they were given."""
         if self._replaced:
@@ -98,10 +110,13 @@ class Batch:
         batch = cls([], [], [])
         for number, (query, documents) in enumerate(queries):
             of = f" of queries[{number}]" if many else ""
-            query = _query(texts, query, of)
-            given = _listed(documents, of)
-            batch.documents.append(given)
-            sound = [texts.sound(f"documents[{i}]{of}", text) for i, text in enumerate(given)]
+            query = texts.query(f"the query{of}", query)
+            given, sound = [], []
+            for i, text in enumerate(_listed(f"documents{of}", documents)):
+                # one by one: an iterator may have no end
+                sound.append(texts.sound(f"documents[{i}]{of}", text))
+                given.append(text)
+            batch.documents.append(tuple(given))
             filled = [i for i, text in enumerate(sound) if text and not text.isspace()]
             if filled:
                 kept = tuple(sound[i] for i in filled)
@@ -133,15 +148,11 @@ def half_character(text: str) -> int | None:
     return None
 
 
-def _query(texts: Texts, query: str, of: str) -> str:
-    query = texts.sound(f"the query{of}", query)
-    if not query or query.isspace():
-        raise InputError(f"the query{of} is empty; there is nothing that documents could answer")
-    return query
-
-
-def _listed(documents: Sequence[str], of: str) -> tuple[str, ...]:
-    if isinstance(documents, str | bytes):
-        message = f"documents{of} is a single text; give a list of texts, [document] for one"
-        raise InputError(message)
-    return tuple(documents)
+def _listed(name: str, documents: Iterable[str]) -> Iterable[str]:
+    return in_order(
+        name,
+        documents,
+        "a list of texts",
+        of_mapping="list(documents.values())",
+        of_table="one column, as documents['text'].to_list()",
+    )

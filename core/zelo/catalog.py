@@ -120,7 +120,10 @@ def _hub_id(model: str) -> ModelSource | None:
 
 def _unknown(model: str) -> str:
     if os.path.isfile(os.path.expanduser(model)):
-        return f"{model!r} is a file; give the folder that holds config.json"
+        from zelo.local.files import other_format
+
+        instead = other_format([os.path.basename(model)])
+        return instead or f"{model!r} is a file; give the folder that holds config.json"
     known = sorted(ALIASES)
     close = difflib.get_close_matches(model.lower(), known, n=1)
     hint = f"did you mean {close[0]!r}? " if close else ""

@@ -1,10 +1,10 @@
 """From scores to a ranking: the order, and which part of it is returned."""
 
 from collections.abc import Sequence
+from typing import SupportsIndex
 
 from zelo.batch import BLANK
-from zelo.checks import positive
-from zelo.errors import InputError
+from zelo.checks import fraction, positive
 from zelo.results import RankedDocument
 from zelo.scoring import Scored
 
@@ -14,12 +14,10 @@ __all__ = ["Cutoff"]
 class Cutoff:
     """Which part of a ranking is returned."""
 
-    def __init__(self, top_n: int | None, min_score: float | None) -> None:
+    def __init__(self, top_n: SupportsIndex | None, min_score: float | None) -> None:
         self._top_n = positive("top_n", top_n)
-        self._min_score = 0.0 if min_score is None else min_score
-        if not 0.0 <= self._min_score <= 1.0:
-            message = f"min_score={min_score}; it is a probability, from 0 to 1"
-            raise InputError(message)
+        least = 0.0 if min_score is None else min_score
+        self._min_score = fraction("min_score", least, "it is a probability")
 
     def ranking(self, documents: Sequence[str], scored: Sequence[Scored]) -> list[RankedDocument]:
         """Order by logit, which tells apart what the probability rounds to one number."""

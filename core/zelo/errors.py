@@ -17,15 +17,16 @@ ZeloError
 │   │   └── DialectError                it speaks another dialect, or none that is certain
 │   ├── ClosedError                     the reranker was closed
 │   └── ForkedError                     a forked child holds its parent's model
+├── OutputError                         a file cannot be written: no room, no permission
 ├── BudgetError                         judging would cost more than the budget allows
 └── MissingExtraError (also ImportError)  an optional package is not installed
 
-`zelo.bulk.errors` adds three that bulk scoring alone raises.
+`zelo.bulk.errors` adds two that bulk scoring alone raises.
 
 A message says what was wrong, where, and what to do. It never holds a document's text.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 __all__ = [
     "BudgetError",
@@ -38,6 +39,7 @@ __all__ = [
     "ModelFailedError",
     "ModelFileError",
     "NonFiniteScoreError",
+    "OutputError",
     "QueryTooLongError",
     "RemoteAnswerError",
     "RemoteAuthError",
@@ -47,6 +49,7 @@ __all__ = [
     "UnknownModelError",
     "UnsupportedModelError",
     "ZeloError",
+    "causes",
 ]
 
 
@@ -170,6 +173,10 @@ class ForkedError(ScoringError):
     """This process was forked from one that had loaded the model, and must load its own."""
 
 
+class OutputError(ZeloError):
+    """A file of the output cannot be written, or not read back; what is done is kept."""
+
+
 class BudgetError(ZeloError):
     """The budget does not allow what is still to be asked; what was paid for is kept."""
 
@@ -184,6 +191,13 @@ class MissingExtraError(ZeloError, ImportError):
 
     def __reduce__(self) -> tuple[type["MissingExtraError"], tuple[str, str]]:
         return type(self), (self.purpose, self.extra)
+
+
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an error and what it was raised from, the root last."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def _remote_error(

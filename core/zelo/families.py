@@ -139,6 +139,6 @@ FAMILIES = {
 
 def family_named(name: str) -> Family:
     """Return a family by name, or raise an InputError that lists them."""
-    if name not in FAMILIES:
+    if not isinstance(name, str) or name not in FAMILIES:
         raise InputError(f"unknown family {name!r}; families are {', '.join(sorted(FAMILIES))}")
     return FAMILIES[name]

@@ -5,12 +5,22 @@ Knows what callers want (order, cutoffs, scales); what computes the scores stand
 """
 
 import os
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Literal, Self
+from collections.abc import Iterable, Mapping, Sequence, Set
+from typing import TYPE_CHECKING, Any, Literal, Self, SupportsIndex, TypeVar
 
 from zelo.batch import BLANK, Batch, InvalidText, Texts, broken
 from zelo.catalog import server_of_environment
-from zelo.checks import at_least_zero, one_of, path_text, positive_seconds, refuse_given
+from zelo.checks import (
+    at_least_zero,
+    callable_or_none,
+    in_order,
+    one_of,
+    path_text,
+    positive_seconds,
+    refuse_given,
+    text_or_none,
+    true_or_false,
+)
 from zelo.cutoff import Cutoff
 from zelo.errors import InputError, NonFiniteScoreError
 from zelo.local.making import local_scorer
@@ -28,6 +38,7 @@ if TYPE_CHECKING:
 __all__ = ["Reranker"]
 
 Scale = Literal["probability", "logit"]
+Second = TypeVar("Second")
 
 
 class Reranker:
@@ -43,9 +54,11 @@ class Reranker:
             `-8b`, `zelo-nano`), a hub id, or a local folder.
         family: the kind of model, for a folder that does not tell: `zerank-2`, `zerank-1` or
             `qwen3-reranker`.
-        device: a torch device such as `cuda:0`, or `all` for a copy of the weights on each
-            accelerator of this machine; default, one accelerator if there is any.
-        dtype: `float32`, `bfloat16` or `float16`; default, bfloat16 where the hardware has it.
+        device: a torch device such as `cuda:0`, a number for that CUDA device, or `all` for a copy
+            of the weights on each accelerator of this machine; default, one accelerator if there
+            is any.
+        dtype: `float32`, `bfloat16` or `float16`, or torch's own; default, bfloat16 where the
+            hardware has it.
         quantization: of the layers' projections: `fp8` or `int8` for speed, where the hardware
             multiplies in them, `int8-weights` or `int4-weights` for less memory. Scores change; by
             how much, `zelo bench fidelity` measures. Default, none: weights are kept in `dtype`.
@@ -90,7 +103,7 @@ class Reranker:
         model: str | os.PathLike[str] = "zerank-2",
         *,
         family: str | None = None,
-        device: "str | torch.device | None" = None,
+        device: "str | int | torch.device | None" = None,
         dtype: "str | torch.dtype | None" = None,
         quantization: Quantization | None = None,
         compile: bool | None = None,
@@ -121,10 +134,11 @@ class Reranker:
             timeout=positive_seconds("timeout", timeout),
             max_retries=at_least_zero("max_retries", max_retries),
         )
+        text_or_none("api_key", api_key)
         reading: Any = {
-            "family": family,
+            "family": text_or_none("family", family),
             "max_document_tokens": max_document_tokens,
-            "strip": strip,
+            "strip": true_or_false("strip", strip),
         }
         of_process: Any = {
             "device": device,
@@ -160,6 +174,9 @@ class Reranker:
             self._scorer, self._settings = made
         self._settings["invalid_text"] = invalid_text
         if fallback is not None:
+            if not isinstance(fallback, Reranker):
+                kind = type(fallback).__name__
+                raise InputError(f"fallback is of type {kind}; it must be a Reranker, or None")
             from zelo.remote.failover import FailoverScorer
 
             self._scorer = FailoverScorer([self._scorer, fallback._scorer])
@@ -167,7 +184,15 @@ class Reranker:
 
     @classmethod
     def from_scorer(cls, scorer: Scorer) -> Self:
-        """Rank with a scorer of your own; see `zelo.scoring.Scorer` for what it must do."""
+        """Rank with a scorer of your own; see `zelo.scoring.Scorer` for what it must do.
+
+        Raises:
+            InputError: it lacks a method of a scorer.
+        """
+        for name in ("score", "ascore", "warmup", "stats", "close"):
+            if not callable(getattr(scorer, name, None)):
+                message = f"scorer is of type {type(scorer).__name__}, which has no method {name}()"
+                raise InputError(message)
         reranker = cls.__new__(cls)
         reranker._scorer = scorer
         reranker._settings = {"model": type(scorer).__name__}
@@ -232,7 +257,7 @@ class Reranker:
         query: str,
         documents: Sequence[str],
         *,
-        top_n: int | None = None,
+        top_n: SupportsIndex | None = None,
         min_score: float | None = None,
         instruction: str | None = None,
         progress: Progress | None = None,
@@ -251,7 +276,7 @@ class Reranker:
         query: str,
         documents: Sequence[str],
         *,
-        top_n: int | None = None,
+        top_n: SupportsIndex | None = None,
         min_score: float | None = None,
         instruction: str | None = None,
         progress: Progress | None = None,
@@ -265,20 +290,21 @@ class Reranker:
         self,
         queries: Iterable[tuple[str, Sequence[str]]],
         *,
-        top_n: int | None = None,
+        top_n: SupportsIndex | None = None,
         min_score: float | None = None,
         instruction: str | None = None,
         progress: Progress | None = None,
     ) -> list[list[RankedDocument]]:
         """Rank several (query, documents) at once, which shares forward passes among them."""
-        batch = Batch.of(self._texts(), queries, instruction, many=True)
+        pairs = _pairs("queries", queries, "documents")
+        batch = Batch.of(self._texts(), pairs, instruction, many=True)
         cut = Cutoff(top_n, min_score)
         found = self._run(batch, progress, many=True)
         return [cut.ranking(*of) for of in zip(batch.documents, found, strict=True)]
 
     def predict(
         self,
-        pairs: Sequence[tuple[str, str] | list[str]],
+        pairs: Iterable[tuple[str, str] | list[str]],
         *,
         scale: Scale = "probability",
         instruction: str | None = None,
@@ -318,17 +344,21 @@ class Reranker:
 
     def _scored(
         self,
-        pairs: Sequence[tuple[str, str] | list[str]],
+        pairs: Iterable[tuple[str, str] | list[str]],
         instruction: str | None,
         progress: Progress | None,
     ) -> list[Scored]:
         """Return all that `predict` knows of each pair."""
         texts = self._texts()
-        sound = _sound_pairs(texts, pairs)
-        places = _by_query(sound)
-        groups = [(query, [sound[i][1] for i in at]) for query, at in places.items()]
+        places: dict[str, list[int]] = {}  # of each query's pairs, in order of first appearance
+        documents = []
+        for i, (query, document) in enumerate(_pairs("pairs", pairs, "document")):
+            query = texts.query(f"the query of pairs[{i}]", query)
+            places.setdefault(query, []).append(i)
+            documents.append(texts.sound(f"the document of pairs[{i}]", document))
+        groups = [(query, [documents[i] for i in at]) for query, at in places.items()]
         found = self._run(Batch.of(texts, groups, instruction), progress, check=False)
-        scored: list[Scored] = [BLANK] * len(pairs)
+        scored: list[Scored] = [BLANK] * len(documents)
         for at, answers in zip(places.values(), found, strict=True):
             for place, answer in zip(at, answers, strict=True):
                 scored[place] = answer
@@ -346,14 +376,15 @@ class Reranker:
         many: bool = False,
         check: bool = True,
     ) -> list[list[Scored]]:
-        found = batch.restore(
-            self._scorer.score(batch.requests, progress) if batch.requests else []
-        )
+        callable_or_none("progress", progress)
+        answers = self._scorer.score(batch.requests, progress) if batch.requests else []
+        found = batch.restore(answers)
         if check:
             _check_finite(found, many=many)
         return found
 
     async def _arun(self, batch: Batch, progress: Progress | None) -> list[list[Scored]]:
+        callable_or_none("progress", progress)
         answers = await self._scorer.ascore(batch.requests, progress) if batch.requests else []
         found = batch.restore(answers)
         _check_finite(found, many=False)
@@ -370,22 +401,22 @@ def _numbers(scored: Sequence[Scored], scale: Scale) -> list[float]:
     return [s.logit if scale == "logit" else s.probability for s in scored]
 
 
-def _sound_pairs(
-    texts: Texts, pairs: Sequence[tuple[str, str] | list[str]]
-) -> list[tuple[str, str]]:
-    """Check the texts of pairs under the pairs' own numbers, as they will stand in groups."""
+def _pairs(name: str, values: Iterable[Any], second: str) -> list[tuple[Any, Any]]:
+    """List pairs of a query and its document, or documents."""
+    listed = in_order(
+        name,
+        values,
+        f"a list of (query, {second}) pairs",
+        of_mapping=f"list({name}.items())",
+        of_table=f"zip({name}['query'], {name}['{second}'])",
+    )
     found = []
-    for i, pair in enumerate(pairs):
-        if isinstance(pair, str) or len(pair) != 2:
-            raise InputError(f"pairs[{i}] is not a (query, document) pair")
-        query = texts.sound(f"the query of pairs[{i}]", pair[0])
-        found.append((query, texts.sound(f"the document of pairs[{i}]", pair[1])))
+    for i, pair in enumerate(listed):
+        try:
+            if isinstance(pair, str | Mapping | Set):
+                raise TypeError
+            query, other = pair
+        except (TypeError, ValueError):
+            raise InputError(f"{name}[{i}] is not a (query, {second}) pair") from None
+        found.append((query, other))
     return found
-
-
-def _by_query(pairs: Sequence[tuple[str, str]]) -> dict[str, list[int]]:
-    """Return the places of each query's pairs, queries in order of first appearance."""
-    places: dict[str, list[int]] = {}
-    for i, (query, _) in enumerate(pairs):
-        places.setdefault(query, []).append(i)
-    return places

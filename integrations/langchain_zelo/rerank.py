@@ -8,6 +8,7 @@ from langchain_core.documents import BaseDocumentCompressor, Document
 from typing_extensions import TypedDict  # pydantic reads no other before Python 3.12
 
 from zelo.adapters import OURS, RERANK_ERROR, Outcome, RankingOptions, Takes
+from zelo.checks import in_order
 from zelo.errors import InputError
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ class ZeloRerank(RankingOptions, BaseDocumentCompressor):
         return _scores(await cut._arank(query, _texts(documents, fields)))
 
     def _for_scores(self, top_n: int | None) -> "ZeloRerank":
-        changes = {} if top_n == -1 else {"top_n": top_n}
+        changes = {} if isinstance(top_n, int) and top_n == -1 else {"top_n": top_n}
         return self.with_options(on_error="raise", **changes)
 
     def _read(self, documents: Sequence[Document]) -> list[str]:
@@ -137,11 +138,20 @@ def _texts(
     documents: Sequence[str | Document | Mapping[str, Any]], fields: Sequence[str] | None
 ) -> list[str]:
     """Return what the model reads of each document."""
-    for name, several in (("documents", documents), ("rank_fields", fields or ())):
-        if isinstance(several, str | Mapping):
-            message = f"{name} is a single {type(several).__name__}; give a list, of one if need be"
-            raise InputError(message)
-    return [_text(i, document, fields) for i, document in enumerate(documents)]
+    if fields is not None:
+        keys = "list(rank_fields)"
+        what = "a list of metadata keys"
+        fields = list(in_order("rank_fields", fields, what, of_mapping=keys, of_table=keys))
+        if not all(isinstance(name, str) for name in fields):
+            raise InputError(f"rank_fields holds what is no str; give {what}")
+    listed = in_order(
+        "documents",
+        documents,
+        "a list of texts, mappings or Documents",
+        of_mapping="list(documents.values()), or [documents] if it is a document itself",
+        of_table="documents.to_dict('records')",
+    )
+    return [_text(i, document, fields) for i, document in enumerate(listed)]
 
 
 def _text(

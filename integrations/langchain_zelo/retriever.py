@@ -11,6 +11,7 @@ from langchain_core.retrievers import BaseRetriever, RetrieverLike
 from pydantic import ConfigDict, Field
 
 from langchain_zelo.rerank import ZeloRerank
+from zelo.adapters import Numeric
 
 __all__ = ["RerankRetriever"]
 
@@ -29,7 +30,7 @@ class RerankRetriever(BaseRetriever):
     """The reranker."""
     base_retriever: RetrieverLike
     """Where the candidates come from; let it return many more than `k`."""
-    k: int | None = Field(default=None, ge=1)
+    k: Numeric[int | None] = Field(default=None, ge=1)
     """How many documents are returned; default, the reranker's `top_n`."""
 
     model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")

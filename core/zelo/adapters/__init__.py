@@ -3,7 +3,7 @@
 Needs pydantic, which every framework with an adapter brings. Nothing here knows a framework.
 """
 
-from zelo.adapters.options import RankingOptions, ScoringOptions, Takes
+from zelo.adapters.options import Numeric, RankingOptions, ScoringOptions, Takes
 from zelo.adapters.outcome import (
     OURS,
     RERANK_ERROR,
@@ -21,6 +21,7 @@ __all__ = [
     "RERANK_REPLACED",
     "RERANK_SOURCE",
     "RERANK_TRUNCATED",
+    "Numeric",
     "Outcome",
     "Place",
     "RankingOptions",

@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, Self, TypeVar, cast
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 from pydantic.json_schema import SkipJsonSchema
 
 from zelo.adapters.foreign import refuse_foreign
@@ -27,7 +27,7 @@ from zelo.scoring import Progress
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["RankingOptions", "ScoringOptions", "Takes"]
+__all__ = ["Numeric", "RankingOptions", "ScoringOptions", "Takes"]
 
 log = logging.getLogger("zelo")
 T = TypeVar("T")
@@ -35,6 +35,8 @@ Given = TypeVar("Given", contravariant=True)
 Kept = TypeVar("Kept", covariant=True)
 Fixed = Annotated[T, Field(frozen=True)]
 """Chosen when the model is; for another value, make another adapter."""
+Numeric = Annotated[T, BeforeValidator(lambda value: _not_bool(value))]
+"""Of pydantic's numbers True is one; here it is not."""
 OF_RERANKER = frozenset(inspect.signature(Reranker).parameters)
 """Options that decide on the reranker itself."""
 
@@ -77,7 +79,7 @@ class ScoringOptions(BaseModel):
     """An alias such as `zerank-2` or `zelo-nano`, a hub id, or a local folder."""
     family: Fixed[str | None] = None
     """The kind of model, for a folder that does not tell."""
-    device: Fixed[Takes["str | torch.device | None", str | None]] = cast(Any, None)
+    device: Fixed[Takes["str | int | torch.device | None", str | None]] = cast(Any, None)
     """A torch device such as `cuda:0`, or `all` for a copy on each accelerator; default, one."""
     dtype: Fixed[Takes["str | torch.dtype | None", str | None]] = cast(Any, None)
     """`float32`, `bfloat16` or `float16`; default, bfloat16 where the hardware has it."""
@@ -193,9 +195,9 @@ class ScoringOptions(BaseModel):
 class RankingOptions(ScoringOptions):
     """The options of an adapter that ranks: which part of the ranking, and what if it fails."""
 
-    top_n: int | None = Field(default=3, ge=1)
+    top_n: Numeric[int | None] = Field(default=3, ge=1)
     """How many items are returned; None for all."""
-    min_score: float | None = Field(default=None, ge=0, le=1)
+    min_score: Numeric[float | None] = Field(default=None, ge=0, le=1)
     """Items of a lower probability are dropped, before `top_n` counts."""
     on_error: Literal["raise", "keep_order"] = "raise"
     """`keep_order` answers a failure with the first stage's order, marked, logged and reported."""
@@ -258,6 +260,12 @@ def _with_reranker(options: dict[str, Any]) -> dict[str, Any]:
 
 def _rebuilt(adapter: Callable[..., T], own: dict[str, Any], reranker: Reranker) -> T:
     return adapter(**own, reranker=reranker)
+
+
+def _not_bool(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError(f"{value} is no number")
+    return value
 
 
 def _key_from_environment() -> SecretStr | None:

@@ -1,18 +1,16 @@
-"""Why bulk scoring stops: the three errors that it alone raises.
+"""Why bulk scoring stops: the two errors that it alone raises, and `OutputError`.
 
 InputError
 ├── BadRowsError       rows that are no query with a document; `.file`, `.rejects`
 └── OtherWorkError     the output folder belongs to another input, model or setting; `.differences`
-ZeloError
-└── OutputError        a file of the output could not be written or read back
 
-All of them survive pickling, because a worker's error is raised again by the process that waits.
+Both survive pickling, because a worker's error is raised again by the process that waits.
 """
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from zelo.errors import InputError, ZeloError
+from zelo.errors import InputError, OutputError
 
 __all__ = ["BadRowsError", "OtherWorkError", "OutputError", "Reject"]
 
@@ -63,7 +61,3 @@ class OtherWorkError(InputError):
 
     def __reduce__(self) -> tuple[type["OtherWorkError"], tuple[str, tuple[str, ...]]]:
         return type(self), (self.folder, self.differences)
-
-
-class OutputError(ZeloError):
-    """A file of the output could not be written, or not read back; what is done is kept."""

@@ -66,7 +66,7 @@ class LocalFolder:
 
     def write(self, name: str, content: bytes) -> None:
         """Write aside, flush to the disk, and rename: a reader sees the old file or the new."""
-        with explained(self._path / name, "written"), whole_file(self._path / name) as partial:
+        with whole_file(self._path / name) as partial:
             partial.write_bytes(content)
 
     def read(self, names: Sequence[str]) -> dict[str, bytes]:

@@ -17,6 +17,7 @@ from zelo.collections.grades import number_of
 from zelo.collections.problems import bad_lines, refuse
 from zelo.collections.rows import BadLine, column_rows, opened
 from zelo.errors import InputError
+from zelo.whole import writing
 
 __all__ = ["Run", "read_run", "write_run"]
 
@@ -63,6 +64,7 @@ def write_run(
     Raises:
         InputError: an id holds white space, which divides the columns, or is empty; a score is not
             finite or beyond single precision; or a query has a document twice. Nothing is written.
+        OutputError: the file cannot be written.
     """
     name = "_".join(tag.split()) or "run"
     lines = [
@@ -70,7 +72,9 @@ def write_run(
         for query_id, ranking in run.items()
         for rank, (doc_id, score) in enumerate(_falling(query_id, ranking), start=1)
     ]
-    pathlib.Path(path).write_bytes("".join(lines).encode())
+    place = pathlib.Path(path_text("path", path))
+    with writing(place):
+        place.write_bytes("".join(lines).encode())
 
 
 def _entry(columns: Sequence[str]) -> tuple[str, str, float]:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from zelo.errors import InputError
+from zelo.whole import writing
 
 __all__ = ["whole_folder"]
 
@@ -24,7 +25,8 @@ def whole_folder(folder: Path, *, force: bool) -> Iterator[Path]:
         force: replace what is there.
 
     Raises:
-        InputError: something is there already, or nothing can be written there.
+        InputError: something is there already.
+        OutputError: it cannot be written.
     """
     _check_absent(folder, force)
     if folder.exists() and not folder.is_dir():
@@ -34,13 +36,11 @@ def whole_folder(folder: Path, *, force: bool) -> Iterator[Path]:
             shutil.rmtree(left, ignore_errors=True)
     partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
     try:
-        partial.mkdir(parents=True)
-    except OSError as error:
-        raise InputError(f"{partial.parent} cannot be written to: {error.strerror}") from error
-    try:
-        yield partial
-        _check_absent(folder, force)  # another process may have been faster
-        _replace(partial, folder)
+        with writing(folder):
+            partial.mkdir(parents=True)
+            yield partial
+            _check_absent(folder, force)  # another process may have been faster
+            _replace(partial, folder)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise

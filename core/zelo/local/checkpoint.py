@@ -29,6 +29,14 @@ __all__ = [
 PAIRWISE = "ZeloPairwise"
 """The architecture that zelo names in the folder of a pairwise model, which is no reranker."""
 
+EMBEDDING = "embed_tokens.weight"
+WRAPPERS = {
+    "module": "model.module, which DistributedDataParallel wraps,",
+    "_orig_mod": "model._orig_mod, which torch.compile wraps,",
+    "base_model.model": "what peft's model.merge_and_unload() returns",
+}
+"""How to come to the model again, by the prefix that its wrapper gives to the tensors' names."""
+
 SUPPORTED = (
     "zelo scores zerank-1, zerank-1-small, zerank-2, zelo-nano and Qwen3-Reranker, saved in the "
     "sentence-transformers form, as Qwen3ForCausalLM or as Qwen3ForSequenceClassification"
@@ -104,6 +112,7 @@ def inspect_checkpoint(folder: Path, family: str | None = None) -> Checkpoint:
     files = read_checkpoint_files(folder)
     architecture = _architecture(files)
     _check_config(files)
+    _refuse_prefix(files)
     if (folder / "modules.json").is_file():
         found = _sentence_transformers_family(files, wanted)
         return Checkpoint(files, found, architecture == "Qwen3ForSequenceClassification")
@@ -128,7 +137,7 @@ def read_checkpoint_files(folder: Path) -> CheckpointFiles:
     elif single.is_file():
         names = [single.name]
     else:
-        raise ModelFileError(missing(single) + _pickle_hint(folder))
+        raise ModelFileError(missing(single))
     tensor_files = {
         tensor: folder / name for name in names for tensor in tensor_entries(folder / name)
     }
@@ -142,13 +151,6 @@ def _shard_names(index: Path) -> list[str]:
         message = f"{index} has no weight_map to files beside it; fetch the file again"
         raise ModelFileError(message)
     return sorted(set(names))
-
-
-def _pickle_hint(folder: Path) -> str:
-    pickles = sorted(path.name for path in folder.glob("pytorch_model*.bin"))
-    if not pickles:
-        return ""
-    return f". {pickles[0]} is a pickle, which can run code and is not read: convert it first"
 
 
 def _architecture(files: CheckpointFiles) -> str:
@@ -196,10 +198,25 @@ def _check_config(files: CheckpointFiles) -> None:
     layer_types = config.get("layer_types") or []
     if config.get("use_sliding_window") or set(map(str, layer_types)) - {"full_attention"}:
         raise UnsupportedModelError(f"{files.folder} uses sliding-window attention. {SUPPORTED}.")
-    if config.get("quantization_config"):
+    if config.get("quantization_config") or config.get("quantization"):
+        for_mlx = " for MLX" if config.get("quantization") else ""  # the key of mlx_lm's convert
         message = (
-            f"{files.folder} holds quantised weights; give the folder or repository of the "
-            "original ones"
+            f"{files.folder} holds weights quantised{for_mlx}; give the folder or repository of "
+            "the original ones, with quantization='int8-weights' or 'int4-weights' for less memory"
+        )
+        raise UnsupportedModelError(message)
+
+
+def _refuse_prefix(files: CheckpointFiles) -> None:
+    """Refuse tensors whose names begin with what a wrapper of the model put there."""
+    name = next((name for name in files.tensor_files if name.endswith(EMBEDDING)), EMBEDDING)
+    parts = name.removesuffix(EMBEDDING).split(".")[:-1]
+    prefix = ".".join(parts[:-1] if parts[-1:] == ["model"] else parts)
+    if prefix:
+        inner = WRAPPERS.get(prefix, "the model inside its wrapper")
+        message = (
+            f"the names of the tensors in {files.folder} begin with {prefix + '.'!r}, which a "
+            f"wrapper puts there, and would not be found; save {inner} with save_pretrained()"
         )
         raise UnsupportedModelError(message)
 

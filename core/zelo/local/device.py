@@ -1,18 +1,24 @@
 """Which devices, number type and pack size to use when the caller does not say."""
 
 import math
-from typing import Any
+from typing import Any, get_args
 
 import torch
 
 from zelo.errors import InputError
 from zelo.local.checkpoint import CheckpointFiles
 from zelo.local.memory import numbers_per_token
-from zelo.local.options import ACCELERATOR_BATCH_TOKENS, CPU_BATCH_TOKENS
+from zelo.local.options import (
+    ACCELERATOR_BATCH_TOKENS,
+    CPU_BATCH_TOKENS,
+    Dtype,
+    device_name,
+    dtype_name,
+)
 
 __all__ = ["choose_batch_tokens", "choose_device", "choose_devices", "choose_dtype"]
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+DTYPES = {name: getattr(torch, name) for name in get_args(Dtype)}
 
 SMALL_HIDDEN_SIZE = 256
 """Up to this width a model computes in float32 (zelo-nano has 128). bfloat16's 8 significant bits
@@ -36,19 +42,20 @@ def choose_devices(wanted: str | None) -> list[torch.device]:
     return [choose_device(f"{kind}:{i}") for i in range(torch.accelerator.device_count())]
 
 
-def choose_device(wanted: str | None) -> torch.device:
+def choose_device(wanted: str | int | torch.device | None) -> torch.device:
     """Return the device asked for, else the accelerator that torch finds, else the CPU.
 
     Raises:
         InputError: torch knows no such device, or cannot use it here.
     """
+    wanted = device_name(wanted)
     if wanted is None:
         if not torch.accelerator.is_available():
             return torch.device("cpu")
         wanted = str(torch.accelerator.current_accelerator())
     try:
         device = torch.device(wanted)
-        torch.empty(0, device=device)
+        torch.zeros(1, device=device).item()  # "meta" makes tensors, and holds no numbers
     except Exception as error:  # torch raises RuntimeError, AssertionError, NotImplementedError
         message = f"device={wanted!r} cannot be used here: {str(error).splitlines()[0]}"
         raise InputError(message) from error
@@ -65,9 +72,8 @@ def choose_dtype(wanted: str | None, device: torch.device, files: CheckpointFile
     if wanted is None:
         small = (files.config.get("hidden_size") or math.inf) <= SMALL_HIDDEN_SIZE
         return torch.bfloat16 if not small and _computes_bfloat16(device) else torch.float32
-    if wanted not in DTYPES:
-        raise InputError(f"dtype={wanted!r}; choose one of {', '.join(DTYPES)}, or leave it out")
-    return DTYPES[wanted]
+    found: torch.dtype = DTYPES[dtype_name(wanted)]
+    return found
 
 
 def choose_batch_tokens(wanted: int | None, backbone: Any) -> int:

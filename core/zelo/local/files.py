@@ -4,7 +4,8 @@ Knows JSON and the headers of safetensors files; what they mean is `zelo.local.c
 """
 
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,7 +14,9 @@ from zelo.errors import ModelFileError
 __all__ = [
     "UNREADABLE",
     "TensorEntry",
+    "is_whole",
     "missing",
+    "other_format",
     "read_json",
     "read_text",
     "refuse_faults",
@@ -22,6 +25,27 @@ __all__ = [
 
 WORK = ("refined/model", "model")
 """Where the work folder of zelo train run holds a reranker, the better one first."""
+
+OTHER_FORMATS = {
+    r"\.gguf$": (
+        "is a file for llama.cpp, which zelo does not read: serve it with llama-server "
+        "--reranking and give its address as base_url=, or give the folder or repository that it "
+        "was made of"
+    ),
+    r"^weights.*\.npz$": (
+        "is a file for MLX, which zelo does not read: give the folder or repository that it was "
+        "made of"
+    ),
+    r"^adapter_(config\.json|model\.safetensors)$": (
+        "is of an adapter such as LoRA's, without the model that it changes: merge both with "
+        "peft's merge_and_unload() and save_pretrained() first"
+    ),
+    r"^(pytorch_model.*|model)\.(bin|pt|pth)$": (
+        "is a pickle, which can run code and is not read: convert it first"
+    ),
+    r"\.onnx$": "is a file for ONNX Runtime, which zelo does not read: give the original model",
+}
+"""What a folder may hold in place of what is read, by the file's name, and what to do then."""
 
 UNREADABLE = (
     *(ValueError, TypeError, KeyError, AttributeError),
@@ -64,6 +88,8 @@ def read_text(path: Path) -> str:
         raise ModelFileError(missing(path)) from error
     except UnicodeDecodeError as error:
         raise ModelFileError(f"{path} is not UTF-8 text; fetch it again") from error
+    except OSError as error:
+        raise ModelFileError(f"{path} cannot be read: {error.strerror}") from error
 
 
 def missing(path: Path) -> str:
@@ -71,7 +97,19 @@ def missing(path: Path) -> str:
     for name in WORK:
         if path.name == "config.json" and (path.parent / name / path.name).is_file():
             return f"{path} is missing; is {path.parent / name} meant?"
+    beside = sorted(other.name for other in path.parent.glob("*"))
+    if not list(path.parent.glob("model*.safetensors")) and (instead := other_format(beside)):
+        return f"{path} is missing. {instead}"
     return f"{path} is missing; fetch the whole model, or point to the folder that holds it"
+
+
+def other_format(names: Collection[str]) -> str | None:
+    """Say what to do with the first file that holds a model in a form that is not read here."""
+    for pattern, cure in OTHER_FORMATS.items():
+        for name in names:
+            if re.search(pattern, name):
+                return f"{name} {cure}"
+    return None
 
 
 def tensor_entries(path: Path) -> dict[str, TensorEntry]:
@@ -94,12 +132,26 @@ def tensor_entries(path: Path) -> dict[str, TensorEntry]:
     except UNREADABLE as error:
         message = f"{path} is not a safetensors file, or was cut short; fetch it again"
         raise ModelFileError(message) from error
+    except OSError as error:
+        raise ModelFileError(f"{path} cannot be read: {error.strerror}") from error
     actual = path.stat().st_size
     expected = max((one.start + one.size for one in entries.values()), default=data)
     if actual != expected:
-        message = f"{path} has {actual} bytes of {expected}; its download broke off, run it again"
+        message = f"{path} has {actual} bytes of {expected}; fetch it again"
         raise ModelFileError(message)
     return entries
+
+
+def is_whole(path: Path) -> bool:
+    """Whether a JSON or safetensors file is one, to its end; other kinds of file tell nothing."""
+    try:
+        if path.suffix == ".json":
+            json.loads(read_text(path))
+        elif path.suffix == ".safetensors":
+            tensor_entries(path)
+    except (ModelFileError, ValueError, RecursionError):
+        return False
+    return True
 
 
 def _entry(written: dict[str, Any], data: int) -> TensorEntry:

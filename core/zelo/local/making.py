@@ -5,9 +5,23 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from zelo.catalog import resolve
-from zelo.checks import one_of, path_text, positive, yes_or_no
+from zelo.checks import (
+    one_of,
+    path_text,
+    positive,
+    text_or_none,
+    true_or_false,
+    yes_or_no,
+)
 from zelo.families import family_named
-from zelo.local.options import InstanceKey, LongDocuments, Quantization, ReadingOptions
+from zelo.local.options import (
+    InstanceKey,
+    LongDocuments,
+    Quantization,
+    ReadingOptions,
+    device_name,
+    dtype_name,
+)
 from zelo.local.scorer import LocalScorer
 from zelo.patience import Patience
 
@@ -22,7 +36,7 @@ def local_scorer(
     patience: Patience,
     *,
     family: str | None,
-    device: "str | torch.device | None",
+    device: "str | int | torch.device | None",
     dtype: "str | torch.dtype | None",
     quantization: Quantization | None,
     compile: bool | None,
@@ -39,15 +53,15 @@ def local_scorer(
     if quantization is not None:
         one_of("quantization", quantization, Quantization)
     key = InstanceKey(
-        resolve(model, revision),
+        resolve(model, text_or_none("revision", revision)),
         family=family_named(family).name if family else None,
-        device=None if device is None else str(device),
-        dtype=None if dtype is None else str(dtype).removeprefix("torch."),
+        device=device_name(device),
+        dtype=dtype_name(dtype),
         quantization=quantization,
         compile=yes_or_no("compile", compile),
         max_batch_tokens=positive("max_batch_tokens", max_batch_tokens),
         cache_dir=None if cache_dir is None else path_text("cache_dir", cache_dir),
-        local_files_only=local_files_only,
+        local_files_only=true_or_false("local_files_only", local_files_only),
     )
     reading = ReadingOptions(
         max_tokens=positive("max_tokens", max_tokens),

@@ -1,18 +1,27 @@
 """The settings of local scoring, as values. Light: neither torch nor a tokenizer is imported."""
 
+import sys
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal, SupportsIndex
 
 from zelo.catalog import ModelSource
+from zelo.checks import at_least_zero, one_of
+from zelo.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
 
 __all__ = [
     "ACCELERATOR_BATCH_TOKENS",
     "CPU_BATCH_TOKENS",
+    "Dtype",
     "InstanceKey",
     "Limits",
     "LongDocuments",
     "Quantization",
     "ReadingOptions",
+    "device_name",
+    "dtype_name",
 ]
 
 CPU_BATCH_TOKENS = 2_048
@@ -21,6 +30,7 @@ on two EPYC cores (Qwen3 of 4 layers, 512 wide)."""
 ACCELERATOR_BATCH_TOKENS = 16_384
 """Throughput is flat from 7,000 to 118,000 tokens on an H200; this keeps memory low."""
 
+Dtype = Literal["float32", "bfloat16", "float16"]
 LongDocuments = Literal["truncate", "chunk"]
 Quantization = Literal["fp8", "int8", "int8-weights", "int4-weights"]
 """How the layers' projections are stored and multiplied: `fp8` and `int8` for speed, where the
@@ -64,3 +74,38 @@ class Limits:
     """Longest document, where that is to be shorter than what the prompt leaves."""
     long_documents: LongDocuments = "truncate"
     """`truncate` reads the beginning; `chunk` reads overlapping windows, the best one counts."""
+
+
+def device_name(device: "str | int | torch.device | None") -> str | None:
+    """Return what torch calls a device; a number is that of a CUDA device.
+
+    Raises:
+        InputError: it is neither a name, a number nor torch's own.
+    """
+    if device is None or isinstance(device, str):
+        return device
+    if _of_torch(device, "device"):
+        return str(device)
+    if isinstance(device, SupportsIndex):
+        return f"cuda:{at_least_zero('device', device)}"
+    kind = type(device).__name__
+    raise InputError(f"device is of type {kind}; it must be a name such as 'cuda:0', or a number")
+
+
+def dtype_name(dtype: "str | torch.dtype | None") -> Dtype | None:
+    """Return the name of a number type.
+
+    Raises:
+        InputError: weights are not loaded in that type.
+    """
+    if dtype is None:
+        return None
+    name: Any = str(dtype).removeprefix("torch.") if _of_torch(dtype, "dtype") else dtype
+    found: Dtype = one_of("dtype", name, Dtype)
+    return found
+
+
+def _of_torch(value: object, name: str) -> bool:
+    """Whether it is of a type of torch's, which is imported if somebody has one."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(value, getattr(torch, name))

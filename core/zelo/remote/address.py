@@ -30,7 +30,7 @@ class Address:
         """
         try:
             url = httpx.URL(base_url)
-        except (httpx.InvalidURL, TypeError):
+        except (httpx.InvalidURL, TypeError, ValueError):
             raise InputError("base_url is no URL; give http(s)://host:port") from None
         if url.scheme not in ("http", "https") or not url.host:
             raise InputError("base_url names no server; give http(s)://host:port")

@@ -3,13 +3,21 @@
 import email.utils
 import math
 import re
+import socket
+import ssl
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import httpx
 
-from zelo.errors import RemoteAuthError, RemoteError, ScoringError, ScoringTimeoutError
+from zelo.errors import (
+    RemoteAuthError,
+    RemoteError,
+    ScoringError,
+    ScoringTimeoutError,
+    causes,
+)
 
 if TYPE_CHECKING:
     from zelo.remote.http import Received
@@ -23,10 +31,21 @@ ADVICE = {
     400: "the request was not understood: is dialect= right?",
     404: "there is no such path or model: are base_url, dialect= and the model's name right?",
     405: "the path takes no such request: are base_url and dialect= right?",
+    407: "the proxy wants a name and a password: correct HTTPS_PROXY, or set NO_PROXY",
     413: "the request was too large: set max_document_tokens=, or raise the server's limit",
     422: "the request was not accepted: is dialect= right, and no document too long?",
     429: "the server has more work than it takes; it may be asked again",
+    502: "a gateway got no answer from the server behind it",
+    503: "the server is not ready, or has more work than it takes; it may be asked again",
+    504: "a gateway got no answer from the server behind it in time",
 }
+OF_SYSTEM = (ssl.SSLError, socket.gaierror)
+"""Errors whose own words say more than that there was no connection."""
+UNTRUSTED = "CERTIFICATE_VERIFY_FAILED"
+TRUST = (
+    "Its certificate is not trusted here: let SSL_CERT_FILE name a file with its authority's, or "
+    "give a client that trusts it as http_client="
+)
 WORDS = re.compile(r"[\w.-]{1,64}")
 
 
@@ -34,12 +53,21 @@ def unreachable(where: str, error: httpx.HTTPError) -> ScoringError:
     """Return the error of a request that got no whole answer."""
     if isinstance(error, httpx.ReadTimeout | httpx.WriteTimeout):
         return ScoringTimeoutError(f"{where}: no answer in the time that was left")
-    kind = type(error).__name__
-    if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
-        message = f"{where}: no connection ({kind}). Is the server running, and base_url right?"
-    else:
-        message = f"{where}: the connection broke ({kind})"
-    return RemoteError(message, transient=isinstance(error, httpx.TransportError))
+    again = isinstance(error, httpx.TransportError)
+    message = f"{where}: the connection broke ({type(error).__name__})"
+    if isinstance(error, httpx.ProxyError):
+        status = WORDS.match(str(error))
+        told = f" ({status[0]})" if status and status[0].isdigit() else ""
+        message = f"{where}: the proxy lets nothing through{told}; correct HTTPS_PROXY or NO_PROXY"
+    elif isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
+        root = next((one for one in causes(error) if isinstance(one, OF_SYSTEM)), error)
+        advice = "Is the server running, and base_url right?"
+        if isinstance(root, ssl.SSLError):
+            again = root.reason != UNTRUSTED
+            advice = TRUST if root.reason == UNTRUSTED else "Does it speak https:// at all?"
+        kind = getattr(root, "reason", None) or getattr(root, "strerror", None)
+        message = f"{where}: no connection ({kind or type(error).__name__}). {advice}"
+    return RemoteError(message, transient=again)
 
 
 def refused(where: str, got: "Received") -> RemoteError:

@@ -27,6 +27,7 @@ __all__ = ["Ask", "Http", "Received", "where"]
 Client = TypeVar("Client", httpx.Client, httpx.AsyncClient)
 
 CONNECT_S = 5.0
+DAY_S = 86_400.0
 LARGEST_ANSWER = 64 * 2**20
 """Bytes; vLLM sends each document back, so an answer may be larger than its request."""
 
@@ -135,6 +136,8 @@ class Http:
     def _request(
         self, ask: Ask, headers: Mapping[str, str], seconds: float | None
     ) -> dict[str, Any]:
+        if seconds is not None:  # poll(2) takes a C int of milliseconds, and Python cuts it off
+            seconds = min(seconds, DAY_S)
         return {
             "method": ask.method,
             "url": self.address.root + ask.path,

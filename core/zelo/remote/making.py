@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 
 from zelo.catalog import ALIASES, HUB_NAMES
-from zelo.checks import positive
+from zelo.checks import one_of, positive, true_or_false
 from zelo.errors import InputError, MissingExtraError
 from zelo.families import Family, family_named
 from zelo.local.options import ReadingOptions
@@ -22,7 +22,6 @@ from zelo.remote.scorer import RemoteScorer
 from zelo.remote.secret import Secret
 from zelo.scoring import Scorer
 from zelo.wire import DIALECTS, Scale
-from zelo.wire.values import SCALES
 
 __all__ = ["key_of", "remote_scorer"]
 
@@ -59,6 +58,15 @@ def remote_scorer(
         max_document_tokens=positive("max_document_tokens", max_document_tokens), strip=strip
     )
     servers = _servers(base_url)
+    for name, flag in (("allow_http", allow_http), ("http2", http2)):
+        true_or_false(name, flag)
+    for name, client, kind in (
+        ("http_client", http_client, httpx.Client),
+        ("async_http_client", async_http_client, httpx.AsyncClient),
+    ):
+        if not (client is None or isinstance(client, kind)):
+            given = type(client).__name__
+            raise InputError(f"{name} is of type {given}; it must be an httpx.{kind.__name__}")
     settings: dict[str, Any] = {
         "model": model,
         "family": family,
@@ -73,12 +81,9 @@ def remote_scorer(
     }
     if http2 and importlib.util.find_spec("h2") is None:
         raise MissingExtraError("HTTP/2", "http2")
-    if dialect != "auto" and dialect not in DIALECTS:
-        known = ", ".join(map(repr, DIALECTS))
-        raise InputError(f"dialect={dialect!r} is not known; say 'auto', or one of {known}")
-    if score_scale is not None and score_scale not in SCALES:
-        known = ", ".join(map(repr, SCALES))
-        raise InputError(f"score_scale={score_scale!r} is not known; say one of {known}")
+    one_of("dialect", dialect, ["auto", *DIALECTS])
+    if score_scale is not None:
+        one_of("score_scale", score_scale, Scale)
     key = key_of(api_key)
     asking = Asking(model, _family(model, family), reading)
     clients = (http_client, async_http_client)

@@ -136,7 +136,11 @@ def read_records(path: str | os.PathLike[str], kind: type[Record]) -> Iterator[R
 
 
 def write_records(path: str | os.PathLike[str], records: Iterable[BaseModel]) -> int:
-    """Write records in place of what a file held, when all of them are on disk; count them."""
+    """Write records in place of what a file held, when all of them are on disk; count them.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
     count = 0
     with whole_file(pathlib.Path(path)) as partial, partial.open("wb") as file:
         for record in records:

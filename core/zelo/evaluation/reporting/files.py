@@ -38,7 +38,7 @@ def write_folder(
     `%25` for %; `RunStage` reads it back.
 
     Raises:
-        OSError: a file cannot be written.
+        OutputError: a file cannot be written.
     """
     folder = pathlib.Path(out)
     written = [*_texts(summary, folder), *_pictures(summary, folder)]

@@ -27,6 +27,7 @@ from zelo.training.learning.lora import add_updates, merged_state
 from zelo.training.learning.processes import own_card
 from zelo.training.learning.settings import Learning
 from zelo.training.learning.starting import inspect_start, start_encoder
+from zelo.whole import writing
 
 __all__ = ["Student", "load_student"]
 
@@ -79,6 +80,9 @@ class Student(torch.nn.Module):
 
         `zelo.Reranker(folder)` gives the student's own scores, but for what merging rounds off in
         bfloat16. Weights are stored in the number type that they were trained to compute in.
+
+        Raises:
+            OutputError: a file cannot be written.
         """
         state = merged_state(self, self.masters)
         row = state.pop("row", None)
@@ -93,7 +97,7 @@ class Student(torch.nn.Module):
             {name: value.to(dtype) for name, value in names.items()}, strict=True, assign=True
         )
         whole.tie_weights()
-        with quiet():
+        with quiet(), writing(folder):
             save_reranker(whole, self.tokenizer, folder, family=family, dtype=dtype)
 
     def _projection(self, embedding: Tensor, row: Tensor | None) -> Tensor:

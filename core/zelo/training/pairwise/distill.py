@@ -31,6 +31,7 @@ from zelo.training.pairwise.material import Comparison, Counts, Material, both_o
 from zelo.training.pairwise.prompt import PairEncoder, Reading
 from zelo.training.pairwise.scoring import Asked
 from zelo.training.pairwise.standing import Standings, standings
+from zelo.whole import writing
 
 __all__ = ["Distilled", "distill"]
 
@@ -103,7 +104,8 @@ def distill(
     tried = _tried(student, encoder, found, learning)
     processes = Processes(student.device)
     if processes.main:
-        save_pairwise(student, folder, reading)
+        with writing(folder):
+            save_pairwise(student, folder, reading)
         drop_checkpoint(folder)
     processes.wait()
     return Distilled(found.counts, learned, tried)

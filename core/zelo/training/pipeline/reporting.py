@@ -19,7 +19,7 @@ def write_report(report: Report, folder: pathlib.Path) -> None:
     """Write the report into the work folder.
 
     Raises:
-        OSError: a file cannot be written.
+        OutputError: a file cannot be written.
     """
     figures = json.dumps(report, ensure_ascii=False, allow_nan=False, indent=1) + "\n"
     _write(folder / "report.json", figures.encode("utf-8", "backslashreplace"))
