@@ -2,13 +2,14 @@
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar, get_args
 
 from zelo.errors import InputError
 
 __all__ = [
     "at_least_zero",
+    "listed",
     "one_of",
     "path_text",
     "positive",
@@ -17,6 +18,7 @@ __all__ = [
     "yes_or_no",
 ]
 
+Item = TypeVar("Item")
 Word = TypeVar("Word", bound=str)
 
 
@@ -32,6 +34,20 @@ def at_least_zero(name: str, value: int) -> int:
     if not isinstance(value, int) or value < 0:
         raise InputError(f"{name}={value!r}; it must be a whole number of at least 0")
     return value
+
+
+def listed(name: str, values: Iterable[Item]) -> list[Item]:
+    """The items of anything that can be walked, an iterator too, which can be walked only once.
+
+    What can be walked, and is one thing all the same, is refused: a text, a mapping, a pydantic
+    model, a table, of which these would be letters, keys, fields and names of columns.
+    """
+    kind = type(values)
+    one = isinstance(values, str | bytes | Mapping) or hasattr(kind, "model_fields")
+    if one or hasattr(kind, "columns") or not isinstance(values, Iterable):
+        message = f"{name} is of type {kind.__name__}; give a list or another iterable"
+        raise InputError(f"{message}, [one] for a single one")
+    return list(values)
 
 
 def positive_seconds(name: str, value: float | None) -> float | None:

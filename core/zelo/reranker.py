@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from zelo.batch import BLANK, Batch, broken
 from zelo.catalog import server_of_environment
-from zelo.checks import at_least_zero, one_of, path_text, positive_seconds, refuse_given
+from zelo.checks import at_least_zero, listed, one_of, path_text, positive_seconds, refuse_given
 from zelo.cutoff import Cutoff
 from zelo.errors import InputError, NonFiniteScoreError
 from zelo.local.making import local_scorer
@@ -264,7 +264,7 @@ class Reranker:
 
     def predict(
         self,
-        pairs: Sequence[tuple[str, str]],
+        pairs: Iterable[tuple[str, str]],
         *,
         scale: Scale = "probability",
         instruction: str | None = None,
@@ -276,6 +276,7 @@ class Reranker:
         share its computation, wherever they stand.
         """
         one_of("scale", scale, Scale)
+        pairs = listed("pairs", pairs)
         places = _by_query(pairs)
         groups = [(query, [pairs[i][1] for i in at]) for query, at in places.items()]
         found = self._run(Batch.of(groups, instruction), progress, check=False)

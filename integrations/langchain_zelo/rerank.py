@@ -8,6 +8,7 @@ from langchain_core.documents import BaseDocumentCompressor, Document
 from typing_extensions import TypedDict  # pydantic reads no other before Python 3.12
 
 from zelo.adapters import OURS, RERANK_ERROR, Outcome, RankingOptions
+from zelo.checks import listed
 from zelo.errors import InputError
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class ZeloRerank(RankingOptions, BaseDocumentCompressor):
     """Metadata that the model reads before the text, as `name: value` lines; default, none."""
 
     def compress_documents(
-        self, documents: Sequence[Document], query: str, callbacks: Callbacks | None = None
+        self, documents: Iterable[Document], query: str, callbacks: Callbacks | None = None
     ) -> Sequence[Document]:
         """Return the `top_n` best documents for the query, as copies with their scores.
 
@@ -53,15 +54,17 @@ class ZeloRerank(RankingOptions, BaseDocumentCompressor):
             ScoringError: the model gave no finite score. With `on_error="keep_order"`, these three
                 are logged, and the first `top_n` documents come back, marked by `rerank_error`.
         """
+        documents = listed("documents", documents)
         if not documents:
             return []
         given = RerankInput(query=query, documents=documents)
         return self.as_runnable().invoke(given, {"callbacks": callbacks})
 
     async def acompress_documents(
-        self, documents: Sequence[Document], query: str, callbacks: Callbacks | None = None
+        self, documents: Iterable[Document], query: str, callbacks: Callbacks | None = None
     ) -> Sequence[Document]:
         """`compress_documents` for event loops: no thread is held, cancelling drops the work."""
+        documents = listed("documents", documents)
         if not documents:
             return []
         given = RerankInput(query=query, documents=documents)
@@ -78,10 +81,10 @@ class ZeloRerank(RankingOptions, BaseDocumentCompressor):
 
     def rerank(
         self,
-        documents: Sequence[str | Document | Mapping[str, Any]],
+        documents: Iterable[str | Document | Mapping[str, Any]],
         query: str,
         *,
-        rank_fields: Sequence[str] | None = None,
+        rank_fields: Iterable[str] | None = None,
         top_n: int | None = -1,
     ) -> list[dict[str, Any]]:
         """Return `[{"index": ..., "relevance_score": ...}]`, best first.
@@ -95,10 +98,10 @@ class ZeloRerank(RankingOptions, BaseDocumentCompressor):
 
     async def arerank(
         self,
-        documents: Sequence[str | Document | Mapping[str, Any]],
+        documents: Iterable[str | Document | Mapping[str, Any]],
         query: str,
         *,
-        rank_fields: Sequence[str] | None = None,
+        rank_fields: Iterable[str] | None = None,
         top_n: int | None = -1,
     ) -> list[dict[str, Any]]:
         """`rerank` for event loops."""
@@ -118,29 +121,36 @@ class ZeloRerank(RankingOptions, BaseDocumentCompressor):
         return _texts(documents, self.rank_fields)
 
     def _compress(self, given: RerankInput, config: "RunnableConfig") -> list[Document]:
-        documents = given["documents"]
-        outcome = self._rank(given["query"], self._read(documents))
+        query, documents = _taken(given)
+        outcome = self._rank(query, self._read(documents))
         if outcome.failure is not None:
             dispatch_custom_event(FAILED, _told(outcome.failure), config=config)
         return _documents(documents, outcome)
 
     async def _acompress(self, given: RerankInput, config: "RunnableConfig") -> list[Document]:
-        documents = given["documents"]
-        outcome = await self._arank(given["query"], self._read(documents))
+        query, documents = _taken(given)
+        outcome = await self._arank(query, self._read(documents))
         if outcome.failure is not None:
             await adispatch_custom_event(FAILED, _told(outcome.failure), config=config)
         return _documents(documents, outcome)
 
 
+def _taken(given: RerankInput) -> tuple[str, list[Document]]:
+    """Return the query and the documents of a step's input, which is whatever a chain hands on."""
+    due = "the reranking takes {'query': text, 'documents': list}"
+    if not isinstance(given, Mapping):
+        raise InputError(f"{due}; it was given a {type(given).__name__}")
+    if lacking := [repr(name) for name in ("query", "documents") if name not in given]:
+        raise InputError(f"{due}; it was given a mapping without {' and '.join(lacking)}")
+    return given["query"], listed("documents", given["documents"])
+
+
 def _texts(
-    documents: Sequence[str | Document | Mapping[str, Any]], fields: Sequence[str] | None
+    documents: Iterable[str | Document | Mapping[str, Any]], fields: Iterable[str] | None
 ) -> list[str]:
     """Return what the model reads of each document."""
-    for name, several in (("documents", documents), ("rank_fields", fields or ())):
-        if isinstance(several, str | Mapping):
-            message = f"{name} is a single {type(several).__name__}; give a list, of one if need be"
-            raise InputError(message)
-    return [_text(i, document, fields) for i, document in enumerate(documents)]
+    names = None if fields is None else listed("rank_fields", fields)
+    return [_text(i, document, names) for i, document in enumerate(listed("documents", documents))]
 
 
 def _text(

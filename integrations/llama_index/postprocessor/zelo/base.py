@@ -1,6 +1,6 @@
 """Nodes to texts, rankings to nodes, and LlamaIndex's events around them."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,6 +12,7 @@ from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import BaseNode, MetadataMode, NodeWithScore, QueryBundle
 
 from zelo.adapters import OURS, Outcome, Place, RankingOptions
+from zelo.checks import listed
 from zelo.errors import InputError
 
 __all__ = ["ZeloRerank"]
@@ -45,9 +46,10 @@ class ZeloRerank(RankingOptions, BaseNodePostprocessor):
         return "ZeloRerank"
 
     def _postprocess_nodes(
-        self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
+        self, nodes: Iterable[NodeWithScore], query_bundle: QueryBundle | None = None
     ) -> list[NodeWithScore]:
         query = _given(query_bundle)
+        nodes = listed("nodes", nodes)
         if not nodes:
             return []
         texts = self._texts(nodes)
@@ -56,9 +58,10 @@ class ZeloRerank(RankingOptions, BaseNodePostprocessor):
 
     @dispatcher.span  # the framework decorates the synchronous method only
     async def _apostprocess_nodes(
-        self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
+        self, nodes: Iterable[NodeWithScore], query_bundle: QueryBundle | None = None
     ) -> list[NodeWithScore]:
         query = _given(query_bundle)
+        nodes = listed("nodes", nodes)
         if not nodes:
             return []
         texts = self._texts(nodes)
@@ -131,6 +134,9 @@ class ZeloRerank(RankingOptions, BaseNodePostprocessor):
 def _given(query: QueryBundle | None) -> QueryBundle:
     if query is None:  # in the framework's own words, which callers look for
         message = "Missing query bundle in extra info. Give query_str= or query_bundle=."
+        raise InputError(message)
+    if not isinstance(query, QueryBundle):
+        message = f"query_bundle is of type {type(query).__name__}; give a text as query_str="
         raise InputError(message)
     return query
 
