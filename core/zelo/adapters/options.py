@@ -8,6 +8,7 @@ framework's types, and no scoring.
 import inspect
 import logging
 import os
+import pickle
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar
 
@@ -26,6 +27,7 @@ __all__ = ["RankingOptions", "ScoringOptions"]
 
 log = logging.getLogger("zelo")
 T = TypeVar("T")
+Adapter = TypeVar("Adapter", bound="ScoringOptions")
 Fixed = Annotated[T, Field(frozen=True)]
 """Chosen when the model is; for another value, make another adapter."""
 OF_RERANKER = frozenset(inspect.signature(Reranker).parameters)
@@ -36,8 +38,8 @@ class ScoringOptions(BaseModel):
     """Which model scores, how it runs, and what counts as relevant.
 
     The model is loaded at its first use, or by `warmup()`. Adapters with equal options, of any
-    framework, share one copy of the weights. Pickling and copying carry options, never weights or
-    the API key.
+    framework, share one copy of the weights. Pickling and copying carry options, and a subclass's
+    private attributes, never weights or the API key.
     """
 
     model_config = ConfigDict(
@@ -154,13 +156,18 @@ class ScoringOptions(BaseModel):
         return self.model_copy()
 
     def __reduce__(self) -> tuple[Callable[..., Self], tuple[Any, ...]]:
-        """Replace the frameworks' own pickling, which stores keys and serialises weights."""
+        """Replace the frameworks' own pickling, which stores keys and serialises weights.
+
+        A subclass's `__init__`, which may ask for anything, is not called again; a private
+        attribute that cannot be pickled, such as a lock, begins anew.
+        """
         own = {
             name: getattr(self, name)
             for name, field in type(self).model_fields.items()
             if not field.exclude and name not in OF_RERANKER
         }
-        return _rebuilt, (type(self), own, self.reranker)
+        private = filter(_is_picklable, (self.__pydantic_private__ or {}).items())
+        return _rebuilt, (type(self), own, self.reranker, dict(private))
 
 
 class RankingOptions(ScoringOptions):
@@ -228,8 +235,24 @@ def _with_reranker(options: dict[str, Any]) -> dict[str, Any]:
     return options | settings | {"reranker": reranker}
 
 
-def _rebuilt(adapter: Callable[..., T], own: dict[str, Any], reranker: Reranker) -> T:
-    return adapter(**own, reranker=reranker)
+def _rebuilt(
+    kind: type[Adapter], own: dict[str, Any], reranker: Reranker, private: dict[str, Any]
+) -> Adapter:
+    adapter = kind.__new__(kind)
+    ScoringOptions.__init__(adapter, **own, reranker=reranker)
+    for name, value in private.items():
+        setattr(adapter, name, value)
+    return adapter
+
+
+def _is_picklable(attribute: tuple[str, Any]) -> bool:
+    name, value = attribute
+    try:
+        pickle.dumps(value)
+    except Exception as error:
+        log.warning("%s is left out of a pickle: %s", name, type(error).__name__)
+        return False
+    return True
 
 
 def _key_from_environment() -> SecretStr | None:

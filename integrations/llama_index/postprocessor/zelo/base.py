@@ -10,6 +10,7 @@ from llama_index.core.instrumentation.events.exception import ExceptionEvent
 from llama_index.core.instrumentation.events.rerank import ReRankEndEvent, ReRankStartEvent
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import BaseNode, MetadataMode, NodeWithScore, QueryBundle
+from pydantic import model_validator
 
 from zelo.adapters import OURS, Outcome, Place, RankingOptions
 from zelo.checks import listed
@@ -44,6 +45,14 @@ class ZeloRerank(RankingOptions, BaseNodePostprocessor):
     def class_name(cls) -> str:
         """Name the class in serialised pipelines."""
         return "ZeloRerank"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_class_name(cls, data: Any) -> Any:
+        """Leave out what the framework's dumps add to the options, and its `from_dict` removes."""
+        if not isinstance(data, dict):
+            return data
+        return {name: value for name, value in data.items() if name != "class_name"}
 
     def _postprocess_nodes(
         self, nodes: Iterable[NodeWithScore], query_bundle: QueryBundle | None = None
