@@ -1,6 +1,7 @@
 """How adapters take a framework's items and hand them out: listed once, refused by name, copied."""
 
 import asyncio
+import threading
 
 import pytest
 from framework_kit import documents, nodes, of_documents, of_nodes
@@ -79,6 +80,28 @@ def test_what_is_no_list_of_items_is_refused(reranker, entry, way):
     for given in (None, 7, "cold water", items(TEXTS)[0]):
         with pytest.raises(InputError, match=f"is of type {type(given).__name__}; give a list"):
             rank(rerank, given, way)
+
+
+@pytest.mark.parametrize("entry", ["compressor", "postprocessor"])
+def test_nested_metadata_is_a_copy(reranker, entry):
+    """Writing deep into a result's metadata reaches no input; what cannot be copied is shared."""
+    adapter, items, rank, read = ENTRIES[entry]
+    lock = threading.Lock()
+    given = items(TEXTS[:1], [{"acl": {"users": ["ann"], "lock": lock}, "tags": [["cold"]]}])
+    (found,) = read(rank(adapter(reranker=reranker), given, "waiting"))
+    assert found.metadata["acl"]["lock"] is lock
+    found.metadata["acl"]["users"].append("bob")
+    found.metadata["tags"][0].append("grey")
+    (kept,) = read(given)
+    assert kept.metadata == {"acl": {"users": ["ann"], "lock": lock}, "tags": [["cold"]]}
+
+
+def test_lists_of_excluded_keys_are_copies(reranker):
+    """What a result excludes from prompts afterwards, the node that was given does not."""
+    given = nodes(TEXTS[:1])
+    (found,) = LlamaIndexRerank(reranker=reranker).postprocess_nodes(given, query_str=QUERY)
+    found.node.excluded_llm_metadata_keys.append("title")
+    assert given[0].node.excluded_llm_metadata_keys == []
 
 
 def test_bare_scores_take_iterators_too(reranker):

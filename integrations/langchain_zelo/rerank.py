@@ -7,7 +7,7 @@ from langchain_core.callbacks import Callbacks, adispatch_custom_event, dispatch
 from langchain_core.documents import BaseDocumentCompressor, Document
 from typing_extensions import TypedDict  # pydantic reads no other before Python 3.12
 
-from zelo.adapters import OURS, RERANK_ERROR, Outcome, RankingOptions
+from zelo.adapters import RERANK_ERROR, Outcome, RankingOptions
 from zelo.checks import listed
 from zelo.errors import InputError
 
@@ -183,9 +183,7 @@ def _documents(documents: Sequence[Document], outcome: Outcome) -> list[Document
     for place in outcome.places:
         document = documents[place.index]
         score = {} if place.ranked is None else {"relevance_score": place.ranked.score}
-        # what an earlier reranker said of its own work does not hold for this one's
-        kept = {name: value for name, value in document.metadata.items() if name not in OURS}
-        metadata = kept | score | outcome.notes(place)
+        metadata = outcome.metadata(place, document.metadata) | score
         found.append(document.model_copy(update={"metadata": metadata}))
     return found
 

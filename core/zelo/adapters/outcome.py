@@ -1,6 +1,9 @@
 """What comes of reranking a framework's items: places, and the failure where there was one."""
 
+from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass
+from typing import Any
 
 from zelo.results import RankedDocument
 
@@ -41,3 +44,24 @@ class Outcome:
         if place.ranked is not None and place.ranked.source is not None:
             return {RERANK_SOURCE: place.ranked.source}
         return {}
+
+    def metadata(self, place: Place, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return an item's metadata for its copy, nothing of it shared, with this ranking's notes.
+
+        What an earlier reranker noted of its own work does not hold for this one's.
+        """
+        kept = {name: value for name, value in given.items() if name not in OURS}
+        copied: dict[str, Any] = _copied(kept)
+        return copied | self.notes(place)
+
+
+def _copied(value: Any) -> Any:
+    """Copy all the way down; what cannot be copied, such as a lock, alone stays shared."""
+    try:
+        return deepcopy(value)
+    except Exception:
+        if isinstance(value, dict):
+            return {name: _copied(of) for name, of in value.items()}
+        if isinstance(value, list):
+            return [_copied(of) for of in value]
+        return value

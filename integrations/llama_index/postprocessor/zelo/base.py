@@ -12,7 +12,7 @@ from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import BaseNode, MetadataMode, NodeWithScore, QueryBundle
 from pydantic import model_validator
 
-from zelo.adapters import OURS, Outcome, Place, RankingOptions
+from zelo.adapters import Outcome, Place, RankingOptions
 from zelo.checks import listed
 from zelo.errors import InputError
 
@@ -26,7 +26,7 @@ class ZeloRerank(RankingOptions, BaseNodePostprocessor):
 
     `index.as_query_engine(similarity_top_k=50, node_postprocessors=[ZeloRerank(top_n=5)])`
 
-    Returns new `NodeWithScore` objects, best first, whose scores are probabilities in [0, 1], so a
+    Returns copies, best first, whose scores are probabilities in [0, 1], so a
     `SimilarityPostprocessor` may follow. The nodes that were handed over are left as they are.
     Nodes without text of their own, such as images, are not scored: they follow the scored ones in
     the order they came, with `score=None`, count for `top_n`, and are dropped by `min_score`.
@@ -39,7 +39,11 @@ class ZeloRerank(RankingOptions, BaseNodePostprocessor):
     metadata_mode: MetadataMode = MetadataMode.EMBED
     """Which metadata the model reads with a node's text; EMBED is what embedding models read."""
     keep_retrieval_score: bool = False
-    """Keep the first stage's score in the metadata, as `retrieval_score`, out of all prompts."""
+    """Keep the first stage's score in the metadata, as `retrieval_score`, out of all prompts.
+
+    Metadata counts in `node.hash`, by which a `QueryFusionRetriever` tells nodes apart, and so do
+    the marks of `on_error="keep_order"`: rerank what it has fused, not each of its lists.
+    """
 
     @classmethod
     def class_name(cls) -> str:
@@ -133,8 +137,7 @@ class ZeloRerank(RankingOptions, BaseNodePostprocessor):
         notes: dict[str, Any] = dict(outcome.notes(place))
         if self.keep_retrieval_score and given.score is not None:
             notes["retrieval_score"] = float(given.score)
-        stale = OURS & given.node.metadata.keys()  # an earlier reranker's
-        node = _annotated(given.node, notes) if notes or stale else given.node
+        node = _copied(given.node, outcome.metadata(place, given.node.metadata) | notes, notes)
         if place.ranked is None:
             return NodeWithScore(node=node, score=given.score)
         return NodeWithScore(node=node, score=None if place.ranked.empty else place.ranked.score)
@@ -150,11 +153,14 @@ def _given(query: QueryBundle | None) -> QueryBundle:
     return query
 
 
-def _annotated(node: BaseNode, notes: dict[str, Any]) -> BaseNode:
-    """Copy a node with more metadata, which neither the embedding model nor the LLM reads."""
-    copied = node.model_copy()
-    kept = {name: value for name, value in node.metadata.items() if name not in OURS}
-    copied.metadata = kept | notes
-    copied.excluded_embed_metadata_keys = [*node.excluded_embed_metadata_keys, *notes]
-    copied.excluded_llm_metadata_keys = [*node.excluded_llm_metadata_keys, *notes]
-    return copied
+def _copied(node: BaseNode, metadata: dict[str, Any], notes: Iterable[str]) -> BaseNode:
+    """Copy a node with its new metadata, whose notes neither the embedding model nor the LLM reads.
+
+    Its text, its embedding and what it is related to are shared with the one that was given.
+    """
+    changed = {
+        "metadata": metadata,
+        "excluded_embed_metadata_keys": [*node.excluded_embed_metadata_keys, *notes],
+        "excluded_llm_metadata_keys": [*node.excluded_llm_metadata_keys, *notes],
+    }
+    return node.model_copy(update=changed)
