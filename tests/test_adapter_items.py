@@ -8,6 +8,7 @@ from framework_kit import documents, nodes, of_documents, of_nodes
 from langchain_core.runnables import RunnableLambda
 from llama_index.core.schema import QueryBundle
 from llama_index.postprocessor.zelo import ZeloRerank as LlamaIndexRerank
+from pandas import DataFrame
 
 from langchain_zelo import RerankRetriever, ZeloCrossEncoder, ZeloRerank
 from zelo import InputError, Reranker
@@ -74,10 +75,10 @@ def test_whatever_yields_items_is_a_list_of_them(reranker, entry, way):
 @every_entry
 @every_way
 def test_what_is_no_list_of_items_is_refused(reranker, entry, way):
-    """None is not an empty list, and one item not several: the error says which type came."""
+    """None is not an empty list, one item or a table not several: the error names the type."""
     adapter, items, rank, _ = ENTRIES[entry]
     rerank = adapter(reranker=reranker, on_error="keep_order")
-    for given in (None, 7, "cold water", items(TEXTS)[0]):
+    for given in (None, 7, "cold water", items(TEXTS)[0], DataFrame({"text": TEXTS})):
         with pytest.raises(InputError, match=f"is of type {type(given).__name__}; give a list"):
             rank(rerank, given, way)
 

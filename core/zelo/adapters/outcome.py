@@ -59,6 +59,8 @@ def _copied(value: Any) -> Any:
     """Copy all the way down; what cannot be copied, such as a lock, alone stays shared."""
     try:
         return deepcopy(value)
+    except RecursionError:  # nested without end
+        return value
     except Exception:
         if isinstance(value, dict):
             return {name: _copied(of) for name, of in value.items()}
