@@ -41,8 +41,8 @@ class ZeloRerank(RankingOptions, BaseNodePostprocessor):
     keep_retrieval_score: bool = False
     """Keep the first stage's score in the metadata, as `retrieval_score`, out of all prompts.
 
-    Metadata counts in `node.hash`, by which a `QueryFusionRetriever` tells nodes apart, and so do
-    the marks of `on_error="keep_order"`: rerank what it has fused, not each of its lists.
+    Metadata, also a mark such as `rerank_error`, counts in `node.hash`, by which a
+    `QueryFusionRetriever` tells nodes apart: rerank what it has fused, not each of its lists.
     """
 
     @classmethod
