@@ -8,7 +8,7 @@ import asyncio
 import json
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -77,7 +77,7 @@ def files_in(folder: Path, *, queries: int = 4, documents: int = 6) -> Files:
     return files
 
 
-def judged(files: Files, judges: Sequence[Judge], **options: Any) -> Judged:
+def judged(files: Files, judges: Iterable[Judge], **options: Any) -> Judged:
     """Judge with a journal that lies beside the files."""
     with Journal(files.journal) as journal:
         return judge(files.pairs, files.candidates, judges, files.out, journal=journal, **options)

@@ -3,13 +3,16 @@
 import copy
 import multiprocessing
 import pickle
+import sys
 import threading
+from typing import Any
 
 import pytest
 from children import DOCUMENTS, QUERY, rank
 from framework_kit import FACES, every_face, every_ranker
 from langchain_core.documents import Document
 from llama_index.core.callbacks import CallbackManager
+from pydantic import PrivateAttr
 
 from zelo import Reranker
 
@@ -150,6 +153,37 @@ def test_copies_report_to_the_same_callbacks(with_locks, face, way):
     copied = way(adapter)
     for name, callback in callbacks.items():
         assert getattr(copied, name) is callback
+
+
+@pytest.fixture(params=FACES[:2], ids=lambda face: face.name)
+def subclass(request, monkeypatch):
+    """A class made from an adapter, with its own `__init__` and private attributes."""
+
+    class House(request.param.adapter):
+        """Reranks the documents of one house."""
+
+        shelf: str = "any"
+        _house: str = PrivateAttr()
+        _lock: Any = PrivateAttr(default_factory=threading.Lock)
+
+        def __init__(self, house, *, reranker):
+            super().__init__(reranker=reranker, top_n=2, shelf="top")
+            self._house = house
+
+    monkeypatch.setattr(sys.modules[__name__], "House", House, raising=False)
+    House.__qualname__ = "House"
+    return House
+
+
+@WAYS
+def test_a_subclass_is_copied_with_all_it_has(reranker, subclass, way, caplog):
+    """A copy of a subclass has its fields and private attributes; its `__init__` asks nobody."""
+    adapter = subclass("north", reranker=reranker)
+    copied = way(adapter)
+    assert type(copied) is subclass
+    assert (copied._house, copied.shelf, copied.top_n) == ("north", "top", 2)
+    with copied._lock:  # what cannot be pickled begins anew, and is told
+        assert ("_lock is left out" in caplog.text) is (way is pickled)
 
 
 def test_an_adapter_within_another_object_is_copied_too(reranker):

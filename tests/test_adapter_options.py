@@ -16,7 +16,7 @@ from framework_kit import (
     every_face,
     every_ranker,
 )
-from pydantic import SecretStr, ValidationError
+from pydantic import SecretStr, ValidationError, create_model
 
 from zelo import InputError, Reranker
 from zelo.adapters.foreign import FOREIGN
@@ -107,6 +107,37 @@ def test_a_reranker_brings_its_own_settings(tiny_model, face, option):
 def test_what_a_reranker_alone_takes_is_refused(tiny_model, face, option):
     """Options that no serialised pipeline could hold are refused; a given reranker brings them."""
     assert option in told(constructed, face, tiny_model, {option: None})
+
+
+class Housed(LLAMA_INDEX.adapter):
+    """A class made from an adapter, which tells its own name in dumps."""
+
+    @classmethod
+    def class_name(cls):
+        return "Housed"
+
+
+@pytest.mark.parametrize(
+    "adapter", [*(face.adapter for face in FACES), Housed], ids=lambda adapter: adapter.__module__
+)
+def test_pydantic_makes_an_adapter_of_its_dump_again(tiny_model, adapter):
+    """A dump is a valid configuration, as it is, as JSON, and within a model of the user's."""
+    made = adapter(model=tiny_model, device="cpu", instruction="Only stone bridges count.")
+    config = create_model("Config", reranker=(adapter, ...))
+    whole = config(reranker=made)
+    again = [
+        adapter.model_validate(made.model_dump()),
+        adapter.model_validate_json(made.model_dump_json()),
+        adapter(**made.model_dump()),
+        config.model_validate(whole.model_dump()).reranker,
+        config.model_validate_json(whole.model_dump_json()).reranker,
+    ]
+    for one in again:
+        assert type(one) is adapter
+        assert one.model_dump() == made.model_dump()
+        assert one.reranker.settings == made.reranker.settings
+    with pytest.raises(ValidationError, match="tpo_n"):
+        adapter.model_validate(made.model_dump() | {"tpo_n": 3})
 
 
 @every_face

@@ -22,6 +22,7 @@ from zelo.errors import ModelFailedError
 from zelo.evaluation.experiment import aevaluate, evaluate
 from zelo.evaluation.rerankers import Oracle, Pointwise, RandomOrder
 from zelo.evaluation.results import SystemRun
+from zelo.evaluation.summary import check_options
 from zelo.evaluation.systems import System
 from zelo.journal import Journal
 from zelo.scoring import Progress
@@ -42,6 +43,13 @@ def test_every_system_ranks_every_query_that_can_be_answered() -> None:
     for run in evaluation.cells():
         assert set(run.rankings) == set(COLLECTION.queries) - {NOTHING_RELEVANT}
         assert {len(ranking) for ranking in run.rankings.values()} == {7}
+
+
+def test_systems_may_come_from_an_iterator() -> None:
+    """They are walked more than once, so they are listed first; none is lost."""
+    systems = [System("first", EVERY), System("words", EVERY, WordMatch())]
+    check_options([COLLECTION], iter(systems))
+    assert evaluate([COLLECTION], iter(systems)).runs == evaluate([COLLECTION], systems).runs
 
 
 def test_a_sample_is_evenly_spaced_and_keeps_the_corpus() -> None:

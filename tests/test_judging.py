@@ -63,13 +63,13 @@ def test_preferences_are_in_the_order_of_the_pairs(tmp_path: Path) -> None:
 
 
 def test_the_order_of_judges_does_not_matter(tmp_path: Path) -> None:
-    """The same preferences come out, and the same votes by name."""
+    """The same preferences come out, and the same votes by name; judges may be an iterator."""
     found = []
     for place, turn in enumerate((1, -1)):
         folder = tmp_path / str(place)
         folder.mkdir()
         files = files_in(folder)
-        judged(files, [Words(), Lengths(), OracleJudge(noise=0.3)][::turn])
+        judged(files, iter([Words(), Lengths(), OracleJudge(noise=0.3)][::turn]))
         found.append(preferences(files))
     assert found[0] == found[1]
 

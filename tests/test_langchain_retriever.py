@@ -181,6 +181,15 @@ def test_the_reranker_is_zerank_2_by_default(store):
     assert made.base_compressor.model == "zerank-2"
 
 
+def test_the_reranker_may_be_given_as_its_options(store):
+    """What a configuration says of the reranker makes one, and is refused like its own options."""
+    options = {"model": "zelo-nano", "top_n": 2}
+    made = RerankRetriever(base_compressor=options, base_retriever=store.as_retriever())
+    assert made.base_compressor.model_dump().items() >= options.items()
+    with pytest.raises(ValidationError, match="tpo_n"):
+        RerankRetriever(base_compressor={"tpo_n": 2}, base_retriever=store.as_retriever())
+
+
 @pytest.mark.parametrize("name", ["top_n", "search_kwargs"])
 def test_unknown_options_are_refused(store, name):
     """An option that is not the retriever's is an error that names it."""

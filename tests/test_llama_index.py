@@ -255,6 +255,15 @@ def test_kept_retrieval_score_reaches_no_prompt(reranker, postprocess, node):
         assert found.node.get_metadata_str(mode=mode) == node.get_metadata_str(mode=mode)
 
 
+def test_a_reranked_node_keeps_its_hash(reranker, postprocess):
+    """Fusion, which tells nodes apart by hash, finds a node again, unless a score is kept in it."""
+    (found,) = postprocess(ZeloRerank(reranker=reranker), scored(TITLED), query_str=QUERY)
+    assert found.node.hash == TITLED.hash
+    keeping = ZeloRerank(reranker=reranker, keep_retrieval_score=True)
+    (found,) = postprocess(keeping, scored(TITLED), query_str=QUERY)
+    assert found.node.hash != TITLED.hash  # as the option's description says
+
+
 def test_missing_retrieval_score_is_not_made_up(reranker, postprocess):
     """A first stage without scores leaves no retrieval score behind."""
     rerank = ZeloRerank(reranker=reranker, keep_retrieval_score=True)

@@ -47,6 +47,15 @@ def test_ndcg_by_hand():
     assert mean(values) == pytest.approx(0.25)
 
 
+def test_measures_may_come_from_an_iterator():
+    """They are walked more than once, so they are listed first; none is lost."""
+    rankings = {"q1": ["x", "a"]}
+    parsed = [parse_measure(name) for name in ("nDCG@10", "R@10")]
+    expected = measure_all(rankings, QRELS, parsed)
+    assert set(expected) == {"nDCG@10", "R@10"}
+    assert measure_all(rankings, QRELS, iter(parsed)) == expected
+
+
 def test_ndcg_of_fractions_by_hand():
     """Gains 0.5, 2.5 in this order: (0.5 + 2.5 / log2 3) / (2.5 + 0.5 / log2 3)."""
     found = ndcg(["low", "high"], {"low": 0.5, "high": 2.5})

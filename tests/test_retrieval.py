@@ -140,6 +140,12 @@ def test_runs_go_best_first_for_each_query_asked(stage: FirstStage) -> None:
         assert scores == sorted(scores, reverse=True)
 
 
+def test_queries_may_come_from_an_iterator(stage: FirstStage) -> None:
+    """A stage that looks at its queries more than once lists them first."""
+    asked = plain(ALL_QUERIES)[3:6]
+    assert stage.retrieve(EVERY, iter(asked), 7) == stage.retrieve(EVERY, asked, 7)
+
+
 def test_no_queries_and_no_depth(stage: FirstStage) -> None:
     """No query gives an empty run; no depth is the caller's mistake."""
     assert stage.retrieve(EVERY, [], 5) == {}

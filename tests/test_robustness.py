@@ -313,7 +313,7 @@ def test_chunks_are_a_reading_of_their_own(tiny_model):
 
 def test_the_same_seed_gives_the_same_report(local, report):
     """Deterministic down to each trial; another seed takes other documents."""
-    assert study(local).as_json() == report.as_json()
+    assert study(local, lengths=iter([700])).as_json() == report.as_json()
     other = study(local, seed=1)
     assert [t.doc_id for t in other.attacks[0].trials] != [
         t.doc_id for t in report.attacks[0].trials

@@ -139,7 +139,7 @@ def test_which_query_stands_first_does_not_matter(planted: list[float]) -> None:
 
 def test_one_query_needs_no_pairs() -> None:
     """It is comparable with itself; its offset is 0."""
-    assert offsets(queries(1), []).by_query == {"q0": 0.0}
+    assert offsets(iter(queries(1)), []).by_query == {"q0": 0.0}
 
 
 @pytest.mark.parametrize(

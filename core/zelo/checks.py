@@ -109,9 +109,11 @@ def callable_or_none(name: str, value: Function | None) -> Function | None:
 
 
 def in_order(
-    name: str, values: Iterable[Item], what: str, *, of_mapping: str, of_table: str
+    name: str, values: Iterable[Item], what: str, *, of_mapping: str = "", of_table: str = ""
 ) -> Iterator[Item]:
     """Iterate over what is meant to be listed, and refuse what iterates over something else.
+
+    Who iterates twice lists this first: of an iterator nothing is left the second time.
 
     Args:
         name: what the caller calls it.
@@ -121,16 +123,20 @@ def in_order(
         of_table: what to write for a table, which iterates over the names of its columns.
 
     Raises:
-        InputError: it is a mapping, a table, a set, a single text, or nothing to iterate over.
+        InputError: it is a mapping, a table, a set, a single text or model, or nothing to iterate
+            over.
     """
     kind = type(values).__name__
     if isinstance(values, str | bytes | bytearray):
-        raise InputError(f"{name} is a single text; give {what}")
+        raise InputError(f"{name} is a single text; give {what}, of one if need be")
+    if hasattr(type(values), "model_fields"):  # pydantic's, which lists its fields
+        raise InputError(f"{name} is a single {kind}; give {what}, of one if need be")
     if isinstance(values, Mapping):
-        raise InputError(f"{name} is a {kind}, which lists its keys; give {what}: {of_mapping}")
+        instead = f"{what}: {of_mapping}" if of_mapping else what
+        raise InputError(f"{name} is a {kind}, which lists its keys; give {instead}")
     if _is_table(values):
-        message = f"{name} is a {kind}, which lists its columns' names; give {what}: {of_table}"
-        raise InputError(message)
+        instead = f"{what}: {of_table}" if of_table else what
+        raise InputError(f"{name} is a {kind}, which lists its columns' names; give {instead}")
     if isinstance(values, Set) and not isinstance(values, MappingView):  # a dict's views have one
         raise InputError(f"{name} is a {kind}, which has no order; give {what}")
     try:

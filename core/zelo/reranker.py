@@ -187,9 +187,9 @@ class Reranker:
         """Rank with a scorer of your own; see `zelo.scoring.Scorer` for what it must do.
 
         Raises:
-            InputError: it lacks a method of a scorer.
+            InputError: it does not score.
         """
-        for name in ("score", "ascore", "warmup", "stats", "close"):
+        for name in ("score", "ascore"):
             if not callable(getattr(scorer, name, None)):
                 message = f"scorer is of type {type(scorer).__name__}, which has no method {name}()"
                 raise InputError(message)

@@ -7,7 +7,7 @@ from langchain_core.callbacks import Callbacks, adispatch_custom_event, dispatch
 from langchain_core.documents import BaseDocumentCompressor, Document
 from typing_extensions import TypedDict  # pydantic reads no other before Python 3.12
 
-from zelo.adapters import OURS, RERANK_ERROR, Outcome, RankingOptions, Takes
+from zelo.adapters import RERANK_ERROR, Outcome, RankingOptions, Takes
 from zelo.checks import in_order
 from zelo.errors import InputError
 
@@ -18,6 +18,9 @@ __all__ = ["RerankInput", "ZeloRerank"]
 
 FAILED = "rerank_failed"
 """Name of the custom event that tells of a failure after which the order was kept."""
+
+
+DUE = "a list of Documents"
 
 
 class RerankInput(TypedDict):
@@ -44,7 +47,7 @@ class ZeloRerank(RankingOptions, BaseDocumentCompressor):
     """Metadata that the model reads before the text, as `name: value` lines; default, none."""
 
     def compress_documents(
-        self, documents: Sequence[Document], query: str, callbacks: Callbacks | None = None
+        self, documents: Iterable[Document], query: str, callbacks: Callbacks | None = None
     ) -> Sequence[Document]:
         """Return the `top_n` best documents for the query, as copies with their scores.
 
@@ -54,15 +57,17 @@ class ZeloRerank(RankingOptions, BaseDocumentCompressor):
             ScoringError: the model gave no finite score. With `on_error="keep_order"`, these three
                 are logged, and the first `top_n` documents come back, marked by `rerank_error`.
         """
+        documents = list(in_order("documents", documents, DUE))
         if not documents:
             return []
         given = RerankInput(query=query, documents=documents)
         return self.as_runnable().invoke(given, {"callbacks": callbacks})
 
     async def acompress_documents(
-        self, documents: Sequence[Document], query: str, callbacks: Callbacks | None = None
+        self, documents: Iterable[Document], query: str, callbacks: Callbacks | None = None
     ) -> Sequence[Document]:
         """`compress_documents` for event loops: no thread is held, cancelling drops the work."""
+        documents = list(in_order("documents", documents, DUE))
         if not documents:
             return []
         given = RerankInput(query=query, documents=documents)
@@ -79,10 +84,10 @@ class ZeloRerank(RankingOptions, BaseDocumentCompressor):
 
     def rerank(
         self,
-        documents: Sequence[str | Document | Mapping[str, Any]],
+        documents: Iterable[str | Document | Mapping[str, Any]],
         query: str,
         *,
-        rank_fields: Sequence[str] | None = None,
+        rank_fields: Iterable[str] | None = None,
         top_n: int | None = -1,
     ) -> list[dict[str, Any]]:
         """Return `[{"index": ..., "relevance_score": ...}]`, best first.
@@ -97,10 +102,10 @@ class ZeloRerank(RankingOptions, BaseDocumentCompressor):
 
     async def arerank(
         self,
-        documents: Sequence[str | Document | Mapping[str, Any]],
+        documents: Iterable[str | Document | Mapping[str, Any]],
         query: str,
         *,
-        rank_fields: Sequence[str] | None = None,
+        rank_fields: Iterable[str] | None = None,
         top_n: int | None = -1,
     ) -> list[dict[str, Any]]:
         """`rerank` for event loops."""
@@ -120,22 +125,32 @@ class ZeloRerank(RankingOptions, BaseDocumentCompressor):
         return _texts(documents, self.rank_fields)
 
     def _compress(self, given: RerankInput, config: "RunnableConfig") -> list[Document]:
-        documents = given["documents"]
-        outcome = self._rank(given["query"], self._read(documents))
+        query, documents = _taken(given)
+        outcome = self._rank(query, self._read(documents))
         if outcome.failure is not None:
             dispatch_custom_event(FAILED, _told(outcome.failure), config=config)
         return _documents(documents, outcome)
 
     async def _acompress(self, given: RerankInput, config: "RunnableConfig") -> list[Document]:
-        documents = given["documents"]
-        outcome = await self._arank(given["query"], self._read(documents))
+        query, documents = _taken(given)
+        outcome = await self._arank(query, self._read(documents))
         if outcome.failure is not None:
             await adispatch_custom_event(FAILED, _told(outcome.failure), config=config)
         return _documents(documents, outcome)
 
 
+def _taken(given: RerankInput) -> tuple[str, list[Document]]:
+    """Return the query and the documents of a step's input, which is whatever a chain hands on."""
+    due = "the reranking takes {'query': text, 'documents': list}"
+    if not isinstance(given, Mapping):
+        raise InputError(f"{due}; it was given a {type(given).__name__}")
+    if lacking := [repr(name) for name in ("query", "documents") if name not in given]:
+        raise InputError(f"{due}; it was given a mapping without {' and '.join(lacking)}")
+    return given["query"], list(in_order("documents", given["documents"], DUE))
+
+
 def _texts(
-    documents: Sequence[str | Document | Mapping[str, Any]], fields: Sequence[str] | None
+    documents: Iterable[str | Document | Mapping[str, Any]], fields: Iterable[str] | None
 ) -> list[str]:
     """Return what the model reads of each document."""
     if fields is not None:
@@ -184,9 +199,7 @@ def _documents(documents: Sequence[Document], outcome: Outcome) -> list[Document
     for place in outcome.places:
         document = documents[place.index]
         score = {} if place.ranked is None else {"relevance_score": place.ranked.score}
-        # what an earlier reranker said of its own work does not hold for this one's
-        kept = {name: value for name, value in document.metadata.items() if name not in OURS}
-        metadata = kept | score | outcome.notes(place)
+        metadata = outcome.metadata(place, document.metadata) | score
         found.append(document.model_copy(update={"metadata": metadata}))
     return found
 

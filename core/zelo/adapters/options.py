@@ -8,6 +8,7 @@ framework's types, and no scoring.
 import inspect
 import logging
 import os
+import pickle
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, Self, TypeVar, cast
 
@@ -33,6 +34,7 @@ log = logging.getLogger("zelo")
 T = TypeVar("T")
 Given = TypeVar("Given", contravariant=True)
 Kept = TypeVar("Kept", covariant=True)
+Adapter = TypeVar("Adapter", bound="ScoringOptions")
 Fixed = Annotated[T, Field(frozen=True)]
 """Chosen when the model is; for another value, make another adapter."""
 Numeric = Annotated[T, BeforeValidator(lambda value: _not_bool(value))]
@@ -63,8 +65,8 @@ class ScoringOptions(BaseModel):
     """Which model scores, how it runs, and what counts as relevant.
 
     The model is loaded at its first use, or by `warmup()`. Adapters with equal options, of any
-    framework, share one copy of the weights. Pickling and copying carry options, never weights or
-    the API key.
+    framework, share one copy of the weights. Pickling and copying carry options, and a subclass's
+    private attributes, never weights or the API key.
     """
 
     model_config = ConfigDict(
@@ -183,13 +185,18 @@ class ScoringOptions(BaseModel):
         return self.model_copy()
 
     def __reduce__(self) -> tuple[Callable[..., Self], tuple[Any, ...]]:
-        """Replace the frameworks' own pickling, which stores keys and serialises weights."""
+        """Replace the frameworks' own pickling, which stores keys and serialises weights.
+
+        A subclass's `__init__`, which may ask for anything, is not called again; a private
+        attribute that cannot be pickled, such as a lock, begins anew.
+        """
         own = {
             name: getattr(self, name)
             for name, field in type(self).model_fields.items()
             if not field.exclude and name not in OF_RERANKER
         }
-        return _rebuilt, (type(self), own, self.reranker)
+        private = filter(_is_picklable, (self.__pydantic_private__ or {}).items())
+        return _rebuilt, (type(self), own, self.reranker, dict(private))
 
 
 class RankingOptions(ScoringOptions):
@@ -258,8 +265,24 @@ def _with_reranker(options: dict[str, Any]) -> dict[str, Any]:
     return options | settings | {"reranker": reranker}
 
 
-def _rebuilt(adapter: Callable[..., T], own: dict[str, Any], reranker: Reranker) -> T:
-    return adapter(**own, reranker=reranker)
+def _rebuilt(
+    kind: type[Adapter], own: dict[str, Any], reranker: Reranker, private: dict[str, Any]
+) -> Adapter:
+    adapter = kind.__new__(kind)
+    ScoringOptions.__init__(adapter, **own, reranker=reranker)
+    for name, value in private.items():
+        setattr(adapter, name, value)
+    return adapter
+
+
+def _is_picklable(attribute: tuple[str, Any]) -> bool:
+    name, value = attribute
+    try:
+        pickle.dumps(value)
+    except Exception as error:
+        log.warning("%s is left out of a pickle: %s", name, type(error).__name__)
+        return False
+    return True
 
 
 def _not_bool(value: object) -> object:

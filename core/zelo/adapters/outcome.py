@@ -1,8 +1,10 @@
 """What comes of reranking a framework's items: places, and the failure where there was one."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
+from typing import Any
 
 from zelo.batch import half_character
 from zelo.results import RankedDocument
@@ -69,6 +71,15 @@ class Outcome:
         }
         return {name: value for name, value in told.items() if value}
 
+    def metadata(self, place: Place, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return an item's metadata for its copy, nothing of it shared, with this ranking's notes.
+
+        What an earlier reranker noted of its own work does not hold for this one's.
+        """
+        kept = {name: value for name, value in given.items() if name not in OURS}
+        copied: dict[str, Any] = _copied(kept)
+        return copied | self.notes(place)
+
 
 def warn_of_truncation(answers: Sequence[Scored | RankedDocument]) -> None:
     """Log how many documents were not read to their end."""
@@ -79,3 +90,17 @@ def warn_of_truncation(answers: Sequence[Scored | RankedDocument]) -> None:
             truncated,
             len(answers),
         )
+
+
+def _copied(value: Any) -> Any:
+    """Copy all the way down; what cannot be copied, such as a lock, alone stays shared."""
+    try:
+        return deepcopy(value)
+    except RecursionError:  # nested without end
+        return value
+    except Exception:
+        if isinstance(value, dict):
+            return {name: _copied(of) for name, of in value.items()}
+        if isinstance(value, list):
+            return [_copied(of) for of in value]
+        return value

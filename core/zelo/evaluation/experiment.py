@@ -28,7 +28,7 @@ Stage = Callable[[str], Progress]
 
 def evaluate(
     collections: Iterable[Collection],
-    systems: Sequence[System],
+    systems: Iterable[System],
     *,
     depth: int = 100,
     queries: int | None = None,
@@ -66,7 +66,7 @@ def evaluate(
 
 async def aevaluate(
     collections: Iterable[Collection],
-    systems: Sequence[System],
+    systems: Iterable[System],
     *,
     depth: int = 100,
     queries: int | None = None,
@@ -76,6 +76,7 @@ async def aevaluate(
 ) -> Evaluation:
     """`evaluate` for event loops; first stages still run in the calling thread."""
     sampled = _sampled(collections, queries)
+    systems = list(systems)  # walked once per reranker
     _check_names(systems)
     if depth < 1:
         raise InputError(f"depth is {depth}; it counts candidates and must be at least 1")

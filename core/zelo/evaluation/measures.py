@@ -106,7 +106,7 @@ def parse_measure(name: str) -> Measure:
 def measure_all(
     rankings: Rankings,
     qrels: Qrels,
-    measures: Sequence[Measure],
+    measures: Iterable[Measure],
     *,
     candidates: Rankings | None = None,
     relevant_from: float | None = None,
@@ -133,6 +133,7 @@ def measure_all(
         raise InputError(message)
     answers = {query_id: rankings.get(query_id, ()) for query_id in queries}
     grades = {query_id: qrels[query_id] for query_id in queries}
+    measures = list(measures)
     foreign = [measure for measure in measures if not measure.own]
     values = _by_ir_measures(foreign, answers, grades, relevant_from)
     for measure in measures:

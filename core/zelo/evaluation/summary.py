@@ -85,7 +85,7 @@ def summarise(
 
 def check_options(
     collections: Iterable[Collection],
-    systems: Sequence[System],
+    systems: Iterable[System],
     *,
     measures: Sequence[str] = MEASURES,
     baseline: str | None = None,
@@ -98,6 +98,7 @@ def check_options(
         InputError: as `summarise`.
     """
     _parsed(measures)
+    systems = list(systems)
     rerankers = [system.reranker for system in systems if system.reranker is not None]
     oracles = frozenset(
         system.name for system in systems if system.reranker and system.reranker.name == ORACLE

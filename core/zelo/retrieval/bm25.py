@@ -7,7 +7,7 @@ without spaces have no such words; they need another first stage.
 import json
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -58,12 +58,13 @@ class BM25:
 
     def __init__(
         self,
-        documents: Sequence[str],
+        documents: Iterable[str],
         *,
         k1: float = 0.9,
         b: float = 0.4,
         language: str | None = "english",
     ) -> None:
+        documents = list(documents)
         if not documents:
             raise InputError("there are no documents to index; BM25 needs at least one")
         self._words = _Words(language)

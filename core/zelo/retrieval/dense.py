@@ -42,7 +42,7 @@ class DenseStage:
             ScoringError: the encoder gave no usable vector for some text.
         """
         check_depth(depth)
-        doc_ids = searchable(collection)
+        doc_ids, query_ids = searchable(collection), list(query_ids)
         if not query_ids:
             return {}
         texts = [collection.documents[doc_id] for doc_id in doc_ids]

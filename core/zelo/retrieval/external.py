@@ -82,6 +82,7 @@ class RunStage:
                 answers none of the queries.
         """
         check_depth(depth)
+        query_ids = list(query_ids)
         path = self._path.replace("{collection}", collection.name)
         lists = {_known(name, collection.queries): of for name, of in read_run(path).items()}
         answered = [query_id for query_id in query_ids if query_id in lists]

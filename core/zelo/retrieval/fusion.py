@@ -4,7 +4,7 @@ Only ranks count, so stages whose scores mean different things can be fused.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from zelo.checks import at_least_zero, positive
 from zelo.collections import Collection
@@ -29,18 +29,18 @@ class HybridStage:
 
     def __init__(
         self,
-        stages: Sequence[FirstStage],
+        stages: Iterable[FirstStage],
         *,
         k: int = 60,
         depth_factor: int = 3,
         name: str = "hybrid",
     ) -> None:
-        if len(stages) < 2:
-            raise InputError(f"a hybrid of {len(stages)} stage(s); it fuses two or more")
+        self._stages = tuple(stages)
+        if len(self._stages) < 2:
+            raise InputError(f"a hybrid of {len(self._stages)} stage(s); it fuses two or more")
         at_least_zero("k", k)
         positive("depth_factor", depth_factor)
         self.name = name
-        self._stages = tuple(stages)
         self._k = k
         self._depth_factor = depth_factor
 
@@ -57,6 +57,7 @@ class HybridStage:
             InputError: and whatever else the stages raise.
         """
         check_depth(depth)
+        query_ids = list(query_ids)
         runs = [
             stage.retrieve(collection, query_ids, depth * self._depth_factor, progress)
             for stage in self._stages

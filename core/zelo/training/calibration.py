@@ -12,7 +12,7 @@ targets in [0, 1]. Everything here is our own choice:
 """
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from zelo.collections.fields import shown
@@ -72,7 +72,7 @@ class Curve(NamedTuple):
 
 
 def offsets(
-    ratings: Sequence[Ratings], across: Iterable[Preferences], *, prior: float = PRIOR
+    ratings: Iterable[Ratings], across: Iterable[Preferences], *, prior: float = PRIOR
 ) -> Offsets:
     """Estimate the offset of every query from preferences across queries.
 
@@ -87,6 +87,7 @@ def offsets(
             when there are none; or, without a prior, no finite offset is the best.
     """
     check_prior(prior)
+    ratings = list(ratings)
     known = _by_query(ratings)
     method = _method(ratings)
     judged = [pair for record in across for pair in _judged(record, known)]

@@ -9,7 +9,7 @@ import asyncio
 import dataclasses
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,7 +74,7 @@ class Judged:
 def judge(
     pairs: AnyPath,
     candidates: AnyPath | CandidateFile,
-    judges: Sequence[Judge],
+    judges: Iterable[Judge],
     out: AnyPath,
     *,
     journal: Journal,
@@ -105,6 +105,7 @@ def judge(
     """
     if not isinstance(candidates, CandidateFile):
         candidates = CandidateFile(candidates)
+    judges = list(judges)
     every = _votes(judges, journal)
     work = _Work(pairs, candidates, every, on_stage or (lambda _: lambda done, total: None))
     try:

@@ -1,6 +1,6 @@
 """The study: a collection and a reranker in, a report out."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -27,7 +27,7 @@ def robustness(
     *,
     queries: int | None = 50,
     depth: int = 100,
-    lengths: Sequence[int] = LENGTHS,
+    lengths: Iterable[int] = LENGTHS,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> RobustnessReport:
@@ -52,8 +52,9 @@ def robustness(
             the model reads.
         ScoringError: a document could not be scored; nothing is reported in its place.
     """
+    lengths = tuple(lengths)
     if any(length < 1 for length in lengths):
-        raise InputError(f"lengths={tuple(lengths)!r}; each counts characters, at least 1")
+        raise InputError(f"lengths={lengths!r}; each counts characters, at least 1")
     sample = collection.sample(queries)
     found = first_stage.retrieve(sample, list(sample.queries), depth)
     with ExitStack() as stack:

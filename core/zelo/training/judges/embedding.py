@@ -53,7 +53,7 @@ class EmbeddingJudge(PointwiseJudge):
 
     async def score(self, query: str, documents: Sequence[str]) -> PointwiseScores:
         """Return cosines; one query at a time, so that its tokens can be told."""
-        return await asyncio.to_thread(self._score, query, documents)
+        return await asyncio.to_thread(self._score, query, list(documents))
 
     def _score(self, query: str, documents: Sequence[str]) -> PointwiseScores:
         before = self._tokens()

@@ -56,10 +56,11 @@ class RerankerJudge(PointwiseJudge):
 
     async def score(self, query: str, documents: Sequence[str]) -> PointwiseScores:
         """Return log-odds of relevance."""
-        doc_ids = tuple(str(place) for place in range(len(documents)))
-        found = await self._pointwise.reorder(Case("", "", query, doc_ids, tuple(documents)))
+        texts = tuple(documents)
+        doc_ids = tuple(map(str, range(len(texts))))
+        found = await self._pointwise.reorder(Case("", "", query, doc_ids, texts))
         values = {one.place: log_odds(one.probability or 0.0) for one in found.ordered}
-        ordered = [values[place] for place in range(len(documents))]
+        ordered = [values[place] for place in range(len(texts))]
         return PointwiseScores(ordered, found.input_tokens, found.requests)
 
     def release(self) -> None:

@@ -1,6 +1,6 @@
 """Nodes to texts, rankings to nodes, and LlamaIndex's events around them."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal, cast
 
@@ -10,8 +10,10 @@ from llama_index.core.instrumentation.events.exception import ExceptionEvent
 from llama_index.core.instrumentation.events.rerank import ReRankEndEvent, ReRankStartEvent
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import BaseNode, MetadataMode, NodeWithScore, QueryBundle
+from pydantic import model_validator
 
-from zelo.adapters import OURS, Outcome, Place, RankingOptions, Takes
+from zelo.adapters import Outcome, Place, RankingOptions, Takes
+from zelo.checks import in_order
 from zelo.errors import InputError
 
 __all__ = ["ZeloRerank"]
@@ -24,7 +26,7 @@ class ZeloRerank(RankingOptions, BaseNodePostprocessor):
 
     `index.as_query_engine(similarity_top_k=50, node_postprocessors=[ZeloRerank(top_n=5)])`
 
-    Returns new `NodeWithScore` objects, best first, whose scores are probabilities in [0, 1], so a
+    Returns copies, best first, whose scores are probabilities in [0, 1], so a
     `SimilarityPostprocessor` may follow. The nodes that were handed over are left as they are.
     Nodes without text of their own, such as images, are not scored: they follow the scored ones in
     the order they came, with `score=None`, count for `top_n`, and are dropped by `min_score`.
@@ -39,17 +41,30 @@ class ZeloRerank(RankingOptions, BaseNodePostprocessor):
     )
     """Which metadata the model reads with a node's text; EMBED is what embedding models read."""
     keep_retrieval_score: bool = False
-    """Keep the first stage's score in the metadata, as `retrieval_score`, out of all prompts."""
+    """Keep the first stage's score in the metadata, as `retrieval_score`, out of all prompts.
+
+    Metadata, also a mark such as `rerank_error`, counts in `node.hash`, by which a
+    `QueryFusionRetriever` tells nodes apart: rerank what it has fused, not each of its lists.
+    """
 
     @classmethod
     def class_name(cls) -> str:
         """Name the class in serialised pipelines."""
         return "ZeloRerank"
 
+    @model_validator(mode="before")
+    @classmethod
+    def _without_class_name(cls, data: Any) -> Any:
+        """Leave out what the framework's dumps add to the options, and its `from_dict` removes."""
+        if not isinstance(data, dict):
+            return data
+        return {name: value for name, value in data.items() if name != "class_name"}
+
     def _postprocess_nodes(
-        self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
+        self, nodes: Iterable[NodeWithScore], query_bundle: QueryBundle | None = None
     ) -> list[NodeWithScore]:
         query = _given(query_bundle)
+        nodes = list(in_order("nodes", nodes, "a list of NodeWithScore"))
         if not nodes:
             return []
         texts = self._texts(nodes)
@@ -58,9 +73,10 @@ class ZeloRerank(RankingOptions, BaseNodePostprocessor):
 
     @dispatcher.span  # the framework decorates the synchronous method only
     async def _apostprocess_nodes(
-        self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
+        self, nodes: Iterable[NodeWithScore], query_bundle: QueryBundle | None = None
     ) -> list[NodeWithScore]:
         query = _given(query_bundle)
+        nodes = list(in_order("nodes", nodes, "a list of NodeWithScore"))
         if not nodes:
             return []
         texts = self._texts(nodes)
@@ -123,8 +139,7 @@ class ZeloRerank(RankingOptions, BaseNodePostprocessor):
         notes: dict[str, Any] = dict(outcome.notes(place))
         if self.keep_retrieval_score and given.score is not None:
             notes["retrieval_score"] = float(given.score)
-        stale = OURS & given.node.metadata.keys()  # an earlier reranker's
-        node = _annotated(given.node, notes) if notes or stale else given.node
+        node = _copied(given.node, outcome.metadata(place, given.node.metadata) | notes, notes)
         if place.ranked is None:
             return NodeWithScore(node=node, score=given.score)
         return NodeWithScore(node=node, score=None if place.ranked.empty else place.ranked.score)
@@ -134,14 +149,20 @@ def _given(query: QueryBundle | None) -> QueryBundle:
     if query is None:  # in the framework's own words, which callers look for
         message = "Missing query bundle in extra info. Give query_str= or query_bundle=."
         raise InputError(message)
+    if not isinstance(query, QueryBundle):
+        message = f"query_bundle is of type {type(query).__name__}; give a text as query_str="
+        raise InputError(message)
     return query
 
 
-def _annotated(node: BaseNode, notes: dict[str, Any]) -> BaseNode:
-    """Copy a node with more metadata, which neither the embedding model nor the LLM reads."""
-    copied = node.model_copy()
-    kept = {name: value for name, value in node.metadata.items() if name not in OURS}
-    copied.metadata = kept | notes
-    copied.excluded_embed_metadata_keys = [*node.excluded_embed_metadata_keys, *notes]
-    copied.excluded_llm_metadata_keys = [*node.excluded_llm_metadata_keys, *notes]
-    return copied
+def _copied(node: BaseNode, metadata: dict[str, Any], notes: Iterable[str]) -> BaseNode:
+    """Copy a node with its new metadata, whose notes neither the embedding model nor the LLM reads.
+
+    Its text, its embedding and what it is related to are shared with the one that was given.
+    """
+    changed = {
+        "metadata": metadata,
+        "excluded_embed_metadata_keys": [*node.excluded_embed_metadata_keys, *notes],
+        "excluded_llm_metadata_keys": [*node.excluded_llm_metadata_keys, *notes],
+    }
+    return node.model_copy(update=changed)
