@@ -189,10 +189,9 @@ class Reranker:
         Raises:
             InputError: it does not score.
         """
-        for name in ("score", "ascore"):
-            if not callable(getattr(scorer, name, None)):
-                message = f"scorer is of type {type(scorer).__name__}, which has no method {name}()"
-                raise InputError(message)
+        if not callable(getattr(scorer, "score", None)):
+            message = f"scorer is of type {type(scorer).__name__}, which has no method score()"
+            raise InputError(message)
         reranker = cls.__new__(cls)
         reranker._scorer = scorer
         reranker._settings = {"model": type(scorer).__name__}
