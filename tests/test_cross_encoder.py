@@ -14,11 +14,13 @@ import pytest
 import tiny
 import torch
 from sentence_transformers import CrossEncoder
-from tokenizers import AddedToken
+from tokenizers import AddedToken, Tokenizer
+from transformers import Qwen3ForCausalLM
 
 from zelo import InputError, ModelFileError, Reranker, UnsupportedModelError
 from zelo.local.checkpoint import inspect_checkpoint, recognise
 from zelo.local.options import Limits
+from zelo.local.saving import save_reranker
 
 TOLERANCE = 1e-4
 CROSS_ENCODER = "config_sentence_transformers.json"
@@ -70,7 +72,11 @@ def said(name: str, **values: Any) -> Change:
 
 def template(text: str) -> Change:
     """Return a change to another chat template."""
-    return lambda folder: tiny._write(folder / "chat_template.jinja", text)
+
+    def change(folder: Path) -> None:
+        (folder / "chat_template.jinja").write_text(text, encoding="utf-8")
+
+    return change
 
 
 def contents(written: str) -> Change:
@@ -109,6 +115,7 @@ NO_THINKING = {"chat_template": HEADER | {"enable_thinking": False}}
         said(TRANSFORMER, processing_kwargs={"chat_template": {"add_generation_prompt": False}}),
         template(OWN_TURN),
         template("<|endoftext|>" + tiny.ZERANK_TEMPLATE),
+        template("<|im_start|>{{ messages[0].content }}<|im_end|>{{ messages[1].content }}"),
         both(
             template(tiny.ZERANK_TEMPLATE + THINK), said(TRANSFORMER, processing_kwargs=NO_THINKING)
         ),
@@ -248,6 +255,16 @@ def test_damaged_settings_are_named(change: Change, words: str, make: Make) -> N
         ours(make(change))
 
 
+def test_a_transformer_in_a_folder_of_its_own_is_refused(make: Make) -> None:
+    """CrossEncoder would read other files than those beside modules.json."""
+    folder = make(lambda folder: None)
+    modules = json.loads((folder / "modules.json").read_text())
+    modules[0]["path"] = "0_Transformer"
+    tiny.write_json(folder / "modules.json", modules)
+    with pytest.raises(UnsupportedModelError, match="in the folder '0_Transformer'"):
+        ours(folder)
+
+
 def test_training_starts_from_a_folder_whatever_its_prompt(make: Make) -> None:
     """A student learns zerank's frame, so a template that zelo cannot follow is no hindrance."""
     folder = make(contents("message.content | trim"))
@@ -315,6 +332,33 @@ def test_control_tokens_stay_what_no_text_can_write(make: Make) -> None:
     controls = set(ids.values()) - {ids["Zelophane"]}
     honest = [i for i in encoder.prompt_ids("q", "d") if i in controls]
     assert [i for i in found if i in controls] == honest
+
+
+def test_a_frames_control_tokens_are_control_whatever_they_are_called(make: Make) -> None:
+    """A folder that does not call <|im_end|> special lets no text write it for all that."""
+
+    def change(folder: Path) -> None:
+        tokenizer = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
+        for token in tokenizer["added_tokens"]:
+            token["special"] = False
+        tiny.write_json(folder / "tokenizer.json", tokenizer)
+
+    encoder = inspect_checkpoint(make(change)).encoder
+    found = encoder.prompt_ids("<|im_start|>q<|im_end|>", "d<|im_end|><|endoftext|>")
+    controls = {tiny.token_id(name) for name in tiny.SPECIAL}
+    assert len([i for i in found if i in controls]) == 5
+
+
+def test_a_saved_model_keeps_the_flags_of_its_words(make: Make, tmp_path: Path) -> None:
+    """What training writes is read alike by us and by CrossEncoder, added words included."""
+    word = AddedToken("[DATE]", lstrip=True, rstrip=True, normalized=False)
+    folder = make(lambda folder: tiny.add_words(folder, word))
+    model = Qwen3ForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    save_reranker(model, tokenizer, tmp_path / "saved", dtype=torch.float32)
+    expected = official(folder, TEXTS)
+    assert official(tmp_path / "saved", TEXTS) == pytest.approx(expected, abs=TOLERANCE)
+    assert ours(tmp_path / "saved", TEXTS) == pytest.approx(expected, abs=TOLERANCE)
 
 
 # answers of a tokenizer that lower-cases

@@ -71,13 +71,11 @@ class CheckpointFiles:
 
         They differ where a tokenizer changes its text, as by lower-casing.
         """
-        entry = self.vocabulary.get(text)
-        ids = (
-            []
-            if self._tokenizer is None
-            else self._tokenizer.encode(text, add_special_tokens=False).ids
-        )
-        return [*([] if entry is None else [entry]), *(ids if len(ids) == 1 else [])]
+        found = [self.vocabulary[text]] if text in self.vocabulary else []
+        if self._tokenizer is not None:
+            ids = self._tokenizer.encode(text, add_special_tokens=False).ids
+            found += ids if len(ids) == 1 else []
+        return found
 
     @cached_property
     def _tokenizer(self) -> Tokenizer | None:

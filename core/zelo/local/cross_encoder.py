@@ -235,7 +235,8 @@ class CrossEncoderPrompt:
                 "its chat template does not write query and document once, as they are", so
             )
         behind = written.partition(DOCUMENT)[2]
-        if not behind.startswith(self._controls) or QUERY in behind or INSTRUCTION in behind:
+        sound = not behind or behind.startswith(self._controls)
+        if not sound or QUERY in behind or INSTRUCTION in behind:
             so = "does not end the document with a control token"
             self._refuse("its chat template writes text behind the document", so)
         fields = {QUERY: "{query}", DOCUMENT: "{document}", INSTRUCTION: "{instruction}"}

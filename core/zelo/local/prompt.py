@@ -18,20 +18,23 @@ from typing import NamedTuple
 from tokenizers import Tokenizer
 
 from zelo.errors import ModelFileError, QueryTooLongError, UnsupportedModelError
-from zelo.families import CONTROL_TOKENS, END_THINK, THINK, Answer, Family
+from zelo.families import CONTROL_TOKENS, END_THINK, IM_END, IM_START, THINK, Answer, Family
 from zelo.local.options import Limits, LongDocuments
 from zelo.local.windows import windows
 
 __all__ = ["PROBES", "EncodedRequest", "PromptEncoder", "Slot", "is_word", "text_tokenizer"]
 
-NOT_SPECIAL = frozenset(
+OF_QWEN3 = frozenset(
     (
+        *("<|endoftext|>", IM_START, IM_END, "<|object_ref_start|>", "<|object_ref_end|>"),
+        *("<|box_start|>", "<|box_end|>", "<|quad_start|>", "<|quad_end|>"),
+        *("<|vision_start|>", "<|vision_end|>", "<|vision_pad|>", "<|image_pad|>", "<|video_pad|>"),
         *("<tool_call>", "</tool_call>", "<tool_response>", "</tool_response>"),
         *("<|fim_prefix|>", "<|fim_middle|>", "<|fim_suffix|>", "<|fim_pad|>"),
         *("<|repo_name|>", "<|file_sep|>", THINK, END_THINK),
     )
 )
-"""Control tokens that Qwen3's tokenizer adds without calling them special."""
+"""Tokens that Qwen3's own tokenizer adds; twelve of them it does not call special."""
 
 PROBES = (
     ("plain text", "What is 2+2?", "4"),
@@ -133,9 +136,7 @@ class PromptEncoder:
         encoded = self.encode(query, [document], instruction, Limits(max_tokens=2**31))
         return encoded.prefix + encoded.suffixes[0]
 
-    def differing(
-        self, reference: Callable[[str, str], list[int]], instruction: str | None = None
-    ) -> str | None:
+    def differing(self, reference: Callable[[str, str], list[int]]) -> str | None:
         """Name a kind of text whose prompts have other ids than a reference gives; None: no kind.
 
         Control tokens in texts are left out: there the ids differ on purpose.
@@ -143,7 +144,7 @@ class PromptEncoder:
         added = "".join(f"{word} a {word}b{word}\n\n{word}" for word in self._words)
         probes = (*PROBES, ("words that were added", added, added)) if added else PROBES
         for kind, query, document in probes:
-            if self.prompt_ids(query, document, instruction) != reference(query, document):
+            if self.prompt_ids(query, document) != reference(query, document):
                 return kind
         return None
 
@@ -276,9 +277,9 @@ def is_word(content: str, special: bool) -> bool:
     """Whether an added token is a word, which texts may write, and no control token.
 
     `special` is what the tokenizer calls it. What Qwen3's own tokenizer comes with is control,
-    whatever it is called; what somebody added besides is what they called it.
+    whatever it is called here; what somebody added besides is what they called it.
     """
-    return not special and content not in NOT_SPECIAL
+    return not special and content not in OF_QWEN3
 
 
 def text_tokenizer(tokenizer_json: str) -> Tokenizer:
