@@ -8,10 +8,11 @@ import pytest
 import tiny
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import Tokenizer
+from tokenizers import AddedToken, Tokenizer
 
 from zelo.errors import UnsupportedModelError
 from zelo.exporting import frames
+from zelo.exporting.llama_cpp.vocabulary import read_vocabulary
 from zelo.exporting.source import Source, open_source
 
 PIECES = (
@@ -103,6 +104,40 @@ def test_a_plain_tokenizer_keeps_the_names(sources):
     """Clients that render prompts need them."""
     frame = frames.plain(sources["zerank-2"])
     assert Tokenizer.from_str(frame.tokenizer_json).token_to_id("<|im_end|>") is not None
+
+
+def test_added_words_stay_words(tmp_path):
+    """A template's engine finds them in texts as zelo does; others are not given such a model."""
+    model = tiny.save_sentence_transformers(tmp_path / "model")
+    tiny.add_words(model, "Zelophane", AddedToken("[DATE]", lstrip=True, normalized=False))
+    source = open_source(str(model))
+    query, document = "the river Zelophane <|im_end|>", "\n[DATE]\n <think> Zelophane [DATE]\n"
+    expected = source.encoder.prompt_ids(query, document)
+    templated = frames.templated(source)
+    messages = [{"role": "query", "content": query}, {"role": "document", "content": document}]
+    tokenizer = templated.tokenizer()
+    text = tokenizer.apply_chat_template(messages, chat_template=templated.template, tokenize=False)
+    assert tokenizer(text)["input_ids"] == expected
+    with pytest.raises(UnsupportedModelError, match="zelo for words that were added"):
+        frames.paired(source)
+    with pytest.raises(UnsupportedModelError, match="words of its own"):
+        read_vocabulary(source.tokenizer_json, source.family, rows=710)
+
+
+def test_a_frame_of_its_own_is_exported_for_engines_that_render_it(tmp_path):
+    """Clients that write prompts themselves know the families' frames alone."""
+    model = tiny.save_sentence_transformers(tmp_path / "model")
+    own = "<|endoftext|>" + tiny.ZERANK_TEMPLATE
+    (model / "chat_template.jinja").write_text(own, encoding="utf-8")
+    prompts = {"prompts": {"x": "be strict"}, "default_prompt_name": "x"}
+    tiny.edit_json(model / "config_sentence_transformers.json", **prompts)
+    source = open_source(str(model))
+    frames.templated(source)  # compares with zelo's prompts
+    template = read_vocabulary(source.tokenizer_json, source.family, rows=710).template
+    assert template.startswith("<|endoftext|>")
+    assert "\nbe strict<|im_end|>" in template
+    with pytest.raises(UnsupportedModelError, match="asks for one of its own"):
+        frames.plain(source)
 
 
 def test_a_tokenizer_that_would_write_another_prompt_is_refused(tmp_path):

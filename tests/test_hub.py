@@ -217,7 +217,14 @@ def files(tiny_model: Path) -> dict[str, bytes]:
     }
 
 
-WANTED = {
+PROMPT = {
+    "config_sentence_transformers.json",
+    "sentence_bert_config.json",
+    "tokenizer_config.json",
+    "chat_template.jinja",
+}
+"""Files that say how a model is asked; an earlier zelo did not fetch them."""
+WANTED = PROMPT | {
     "config.json",
     "modules.json",
     "1_LogitScore/config.json",
@@ -241,7 +248,7 @@ def forget_listing(folder: Path) -> None:
 def test_pinned_commit_is_fetched_and_nothing_needless(
     hub: Hub, fetch: Any, files: dict[str, bytes]
 ) -> None:
-    """A pinned commit is asked for by its id; no pickle, code or template is even requested."""
+    """A pinned commit is asked for by its id; no pickle or code is even requested."""
     old = hub.add(REPO, files)
     hub.add(REPO, files | {"config.json": b"{}"})  # main has moved on
     done = fetch(revision=old)
@@ -271,7 +278,11 @@ def test_whole_cached_commit_needs_no_request(
 
 
 @pytest.mark.parametrize(
-    "name", ["config.json", "tokenizer.json", "model.safetensors", "1_LogitScore/config.json"]
+    "name",
+    [
+        *("config.json", "tokenizer.json", "model.safetensors", "1_LogitScore/config.json"),
+        *("sentence_bert_config.json", "chat_template.jinja"),
+    ],
 )
 @pytest.mark.parametrize("listed", [True, False])
 def test_gap_in_the_cache_is_filled(
@@ -310,6 +321,34 @@ def test_offline_names_what_is_missing(
     assert f"{name} is missing" in message
     assert "fetch" in message
     assert hub.requests == []
+
+
+def test_a_copy_of_an_earlier_zelo_is_never_scored_without_its_prompt(
+    hub: Hub, fetch: Any, files: dict[str, bytes]
+) -> None:
+    """Online what it lacks is fetched and nothing else; offline the first such file is named."""
+    commit = hub.add(REPO, files)
+    folder = fetch(revision=commit).folder
+    for name in PROMPT:
+        (folder / name).unlink()
+    forget_listing(folder)
+    message = fetch(revision=commit, offline=True, how="rerank").failed("ModelFileError")
+    assert "config_sentence_transformers.json is missing; fetch" in message
+    assert fetch(revision=commit, how="rerank").found["scores"]
+    assert written(folder).keys() == WANTED
+
+
+def test_a_copy_lacks_only_what_the_hub_has(hub: Hub, fetch: Any, files: dict[str, bytes]) -> None:
+    """A template in tokenizer_config.json does without a file of its own, on the hub and here."""
+    config = json.loads(files["tokenizer_config.json"])
+    config["chat_template"] = files["chat_template.jinja"].decode()
+    changed = files | {"tokenizer_config.json": json.dumps(config).encode()}
+    del changed["chat_template.jinja"]
+    commit = hub.add(REPO, changed)
+    first = fetch(revision=commit, how="rerank").found
+    hub.requests.clear()
+    assert fetch(revision=commit, how="rerank").found["scores"] == first["scores"]
+    assert not hub.asked("GET", "/resolve/")
 
 
 @pytest.mark.parametrize("setting", [{}, {"HF_HUB_OFFLINE": "1"}])

@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 from tokenizers import processors as post_processors
 from tokenizers.trainers import BpeTrainer
+from transformers import AutoTokenizer
 
 SPLIT = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
@@ -251,6 +252,13 @@ def save_converted(folder: Path, divisor: float = 1, two_tokens: bool = False) -
     tensors["score.weight"] = (row / divisor)[None].clone()
     _save(folder, settings, tensors, ZERANK_TEMPLATE)
     return folder
+
+
+def add_words(folder: Path, *words: str | AddedToken) -> None:
+    """Add words to a folder's tokenizer as fine-tuning scripts do; the model has rows for five."""
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.add_tokens([*words])
+    tokenizer.save_pretrained(folder)
 
 
 def write_json(path: Path, value: object) -> None:

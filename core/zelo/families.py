@@ -65,7 +65,7 @@ class Family:
     instructed_query: str | None = None
     """How {query} is written when an instruction is given, for families that take it there."""
     default_instruction: str | None = None
-    """Fills {instruction} when the caller gives none."""
+    """The instruction when the caller gives none."""
     refusal: str = field(default="it takes no instruction", compare=False)
     """Why an instruction is refused, and what to do."""
 
@@ -86,9 +86,10 @@ class Family:
         Raises:
             InputError: an instruction is given and the family takes none.
         """
-        given = instruction if instruction and not instruction.isspace() else None
+        blank = not instruction or instruction.isspace()
+        given = self.default_instruction if blank else instruction
         if given is None:
-            return {"query": query, "instruction": self.default_instruction or ""}
+            return {"query": query, "instruction": ""}
         if not self.takes_instruction:
             message = f"instruction= cannot be used with a model of family {self.name!r}: "
             raise InputError(message + self.refusal)

@@ -20,11 +20,11 @@ NO_THINKING = "<think>\n\n</think>\n\n"
 
 
 class Prompts:
-    """Writes prompts with one tokenizer for one family."""
+    """Writes a model's prompts, and others with its tokenizer."""
 
-    def __init__(self, tokenizer_json: str, family: Family) -> None:
-        self.family = family
-        self.encoder = PromptEncoder(tokenizer_json, family)
+    def __init__(self, tokenizer_json: str, encoder: PromptEncoder) -> None:
+        self.family = encoder.family
+        self.encoder = encoder
         self._full = Tokenizer.from_str(tokenizer_json)
         self._full.no_truncation()
         self._full.no_padding()
@@ -41,10 +41,9 @@ class Prompts:
     def filled(self, template: str, pair: Pair) -> list[int]:
         """Return the ids of a template, rendered as a string."""
         fields = self.family.fields(pair.query, None)
-        instruction = FAMILIES["qwen3-reranker"].default_instruction
-        return self.rendered(
-            template.format(**fields | {"instruction": instruction}, document=pair.document)
-        )
+        if "{instruction}" not in self.family.prompt:
+            fields["instruction"] = FAMILIES["qwen3-reranker"].default_instruction or ""
+        return self.rendered(template.format(**fields, document=pair.document))
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ class Reference:
     def __init__(self, folder: Path, family: str | None = None, device: str | None = None) -> None:
         checkpoint = inspect_checkpoint(folder, family)
         self.family = checkpoint.family
-        self.prompts = Prompts(checkpoint.files.tokenizer_json, self.family)
+        self.prompts = Prompts(checkpoint.files.tokenizer_json, checkpoint.encoder)
         self._checkpoint = checkpoint
         self._device = devices.choose_device(device)
         self._model = _load(checkpoint, self._device)

@@ -136,5 +136,6 @@ def _files(model: str) -> list[list[Any]]:
     folder = folder_of(model)
     if folder is None:
         return []
-    stats = [(path.name, path.stat()) for path in sorted(folder.iterdir()) if path.is_file()]
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    stats = [(path.relative_to(folder).as_posix(), path.stat()) for path in files]
     return [[name, found.st_size, found.st_mtime_ns] for name, found in stats]

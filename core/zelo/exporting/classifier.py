@@ -55,7 +55,9 @@ def write_classifier(
     """
     write_json(folder / "config.json", _config(source, frame, dtype))
     (folder / "tokenizer.json").write_text(frame.tokenizer_json, encoding="utf-8")
-    write_json(folder / "tokenizer_config.json", frame.tokenizer_config(source.longest))
+    write_json(
+        folder / "tokenizer_config.json", frame.tokenizer_config(source.checkpoint.usual_tokens)
+    )
     if template is not None and frame.template is not None:
         (folder / template).write_text(frame.template, encoding="utf-8")
     head = {SCORE: source.scaled_row[None]}

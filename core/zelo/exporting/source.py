@@ -125,7 +125,7 @@ class Source:
     @property
     def longest(self) -> int:
         """Tokens of the longest prompt that the model reads."""
-        return int(self.config.get("max_position_embeddings", 32_768))
+        return self.checkpoint.max_tokens
 
 
 def open_source(
@@ -158,7 +158,7 @@ def open_source(
         )
         raise UnsupportedModelError(message)
     checkpoint = inspect_checkpoint(folder, family or found.family)
-    encoder = PromptEncoder(checkpoint.files.tokenizer_json, checkpoint.family)
+    encoder = checkpoint.encoder
     row = read_score_row(checkpoint, encoder.positive_id, encoder.negative_id)
     source = Source(
         name=_name(found, checkpoint.files.folder),

@@ -6,7 +6,7 @@ Knows prompts and Jinja; knows no tokenizer and no engine.
 import json
 from collections.abc import Mapping
 
-from zelo.families import CONTROL_TOKENS, Family
+from zelo.families import Family
 
 __all__ = ["score_template"]
 
@@ -23,11 +23,11 @@ def score_template(family: Family, names: Mapping[str, str]) -> str:
 
     Args:
         family: whose prompt.
-        names: what each control token is called in the tokenizer.
+        names: what control tokens are called in the tokenizer, where not by their usual names.
     """
     prompt = family.prompt
-    for token in CONTROL_TOKENS:
-        prompt = prompt.replace(token, names.get(token, token))
+    for token, name in names.items():
+        prompt = prompt.replace(token, name)
     return _TEXTS + _instruction(family) + "{{- " + _joined(prompt) + " -}}\n"
 
 
@@ -43,14 +43,14 @@ _TEXTS = (
 )
 
 
+def _default(family: Family) -> str:
+    default = _literal(family.default_instruction or "")
+    return "{%- set wanted = wanted if wanted | trim else " + default + " -%}\n"
+
+
 def _in_query(family: Family) -> str:
     text = _joined(family.instructed_query or "")
     return "{%- if wanted | trim -%}{%- set query = " + text + " -%}{%- endif -%}\n"
-
-
-def _in_prompt(family: Family) -> str:
-    default = _literal(family.default_instruction or "")
-    return "{%- set wanted = wanted if wanted | trim else " + default + " -%}\n"
 
 
 def _refused(family: Family) -> str:
@@ -59,10 +59,11 @@ def _refused(family: Family) -> str:
 
 
 def _instruction(family: Family) -> str:
-    """Write what becomes of an instruction that is not blank."""
+    """Write what becomes of an instruction, and what it is where there is none."""
+    default = _default(family) if family.default_instruction else ""
     if family.instructed_query is not None:
-        return _in_query(family)
-    return _in_prompt(family) if "{instruction}" in family.prompt else _refused(family)
+        return default + _in_query(family)
+    return default if "{instruction}" in family.prompt else _refused(family)
 
 
 def _joined(text: str) -> str:

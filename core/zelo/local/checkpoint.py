@@ -6,7 +6,8 @@ safetensors files; runs no code from the folder and loads no layer.
 """
 
 import json
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,9 @@ from tokenizers import Tokenizer
 
 from zelo.errors import InputError, ModelFileError, UnsupportedModelError
 from zelo.families import FAMILIES, Family, family_named
+from zelo.local.cross_encoder import CrossEncoderPrompt
 from zelo.local.files import UNREADABLE, missing, read_json, read_text, tensor_entries
-from zelo.local.prompt import text_tokenizer
+from zelo.local.prompt import PromptEncoder, text_tokenizer
 
 __all__ = [
     "PAIRWISE",
@@ -24,6 +26,7 @@ __all__ = [
     "CheckpointFiles",
     "inspect_checkpoint",
     "read_checkpoint_files",
+    "recognise",
 ]
 
 PAIRWISE = "ZeloPairwise"
@@ -69,14 +72,18 @@ class CheckpointFiles:
 
     def token_id(self, text: str) -> int | None:
         """Return the token that `text` is written with; None where it takes several."""
-        found = self.vocabulary.get(text)
-        if found is not None:
-            return found
-        # a tokenizer that changes its text, as by lower-casing, has no entry of that name
-        if self._tokenizer is None:
-            return None
-        ids = self._tokenizer.encode(text, add_special_tokens=False).ids
-        return ids[0] if len(ids) == 1 else None
+        return next(iter(self.token_ids(text)), None)
+
+    def token_ids(self, text: str) -> list[int]:
+        """Return the tokens that `text` may be: its entry, and what it becomes when it is read.
+
+        They differ where a tokenizer changes its text, as by lower-casing.
+        """
+        found = [self.vocabulary[text]] if text in self.vocabulary else []
+        if self._tokenizer is not None:
+            ids = self._tokenizer.encode(text, add_special_tokens=False).ids
+            found += ids if len(ids) == 1 else []
+        return found
 
     @cached_property
     def _tokenizer(self) -> Tokenizer | None:
@@ -95,18 +102,59 @@ class Checkpoint:
     family: Family
     converted: bool
     """The score row stands in `score.weight`, not in the vocabulary projection."""
+    answer_ids: tuple[int, int | None] | None = None
+    """Tokens of the positive and the negative answer, where the folder names them."""
+    prompt: CrossEncoderPrompt | None = field(default=None, repr=False, compare=False)
+    """What the folder says of its prompt, where it does."""
+
+    @cached_property
+    def encoder(self) -> PromptEncoder:
+        """What writes the model's prompts.
+
+        Raises:
+            ModelFileError: tokenizer.json is not a tokenizer.
+            UnsupportedModelError: it is not the family's, or the folder asks for other prompts.
+        """
+        encoder = PromptEncoder(self.files.tokenizer_json, self.family, self.answer_ids)
+        if self.prompt is not None:
+            self.prompt.check(encoder)
+        return encoder
+
+    @property
+    def max_tokens(self) -> int:
+        """Tokens of the longest prompt that the model reads."""
+        return int(self.files.config.get("max_position_embeddings", 32_768))
+
+    @property
+    def usual_tokens(self) -> int:
+        """Tokens of the longest prompt that it is to read if nobody says otherwise."""
+        return int(min(self.max_tokens, self.prompt.max_tokens if self.prompt else math.inf))
 
 
 def inspect_checkpoint(folder: Path, family: str | None = None) -> Checkpoint:
-    """Find out which form and family a folder holds.
+    """Find out which form and family a folder holds, and how it wants to be asked.
 
     `family` is needed where folders of different families look alike, and is checked against
     the folder's own marks where they speak.
 
     Raises:
         ModelFileError: a file is missing, cut short or unreadable.
-        UnsupportedModelError: the folder is none of the three forms, or its family is not told.
+        UnsupportedModelError: the folder is none of the three forms, its family is not told, or
+            it says of its prompt what zelo cannot do.
         InputError: `family` is unknown or contradicts the folder.
+    """
+    found = recognise(folder, family)
+    if not (folder / "modules.json").is_file():
+        return found
+    prompt = CrossEncoderPrompt(folder)
+    return replace(found, family=prompt.family(found.family), prompt=prompt)
+
+
+def recognise(folder: Path, family: str | None = None) -> Checkpoint:
+    """Find out which form and family a folder holds, whatever it says of its prompt.
+
+    Raises:
+        ModelFileError, UnsupportedModelError, InputError: as `inspect_checkpoint`.
     """
     wanted = family_named(family) if family else None
     files = read_checkpoint_files(folder)
@@ -114,8 +162,9 @@ def inspect_checkpoint(folder: Path, family: str | None = None) -> Checkpoint:
     _check_config(files)
     _refuse_prefix(files)
     if (folder / "modules.json").is_file():
-        found = _sentence_transformers_family(files, wanted)
-        return Checkpoint(files, found, architecture == "Qwen3ForSequenceClassification")
+        found, answer_ids = _sentence_transformers_family(files, wanted)
+        converted = architecture == "Qwen3ForSequenceClassification"
+        return Checkpoint(files, found, converted, answer_ids)
     if architecture == "Qwen3ForSequenceClassification":
         return Checkpoint(files, wanted or _converted_family(files), converted=True)
     return Checkpoint(files, wanted or _plain_family(files), converted=False)
@@ -230,19 +279,27 @@ def _own_mark(files: CheckpointFiles) -> str | None:
     return mark
 
 
-def _sentence_transformers_family(files: CheckpointFiles, wanted: Family | None) -> Family:
-    """Read the family off LogitScore's token ids, and compare it with the one asked for."""
+def _sentence_transformers_family(
+    files: CheckpointFiles, wanted: Family | None
+) -> tuple[Family, tuple[int, int | None]]:
+    """Read LogitScore's token ids and the family off them, which is to be the one asked for."""
     modules = _modules(files)
     kinds = [str(module.get("type", "")).rpartition(".")[2] for module in modules]
     if kinds != ["Transformer", "LogitScore"]:
         message = f"{files.folder / 'modules.json'} lists {kinds}. {SUPPORTED}."
         raise UnsupportedModelError(message)
+    if modules[0].get("path"):
+        message = (
+            f"{files.folder / 'modules.json'} has its Transformer in the folder "
+            f"{modules[0]['path']!r}; zelo reads one whose files lie beside modules.json"
+        )
+        raise UnsupportedModelError(message)
     score = read_json(files.folder / str(modules[1].get("path", "")) / "config.json")
-    ids = (score.get("true_token_id"), score.get("false_token_id"))
+    ids: tuple[Any, Any] = (score.get("true_token_id"), score.get("false_token_id"))
     by_ids = {name: _answer_ids(files, FAMILIES[name]) for name in ("zerank-2", "qwen3-reranker")}
     found = wanted or FAMILIES.get(
         _own_mark(files)
-        or next((name for name, of in by_ids.items() if of == ids and None not in of[:1]), "")
+        or next((name for name in by_ids if _is_read(files, FAMILIES[name], ids)), "")
     )
     if found is None:
         message = (
@@ -251,13 +308,13 @@ def _sentence_transformers_family(files: CheckpointFiles, wanted: Family | None)
             "'no', Qwen3-Reranker)"
         )
         raise UnsupportedModelError(message)
-    if _answer_ids(files, found) != ids or ids[0] is None:
+    if not _is_read(files, found, ids):
         message = (
             f"family={found.name!r} reads token ids {_answer_ids(files, found)}, but "
             f"{files.folder} says {ids}; leave family= out"
         )
         raise InputError(message)
-    return found
+    return found, ids
 
 
 def _modules(files: CheckpointFiles) -> list[dict[str, Any]]:
@@ -272,6 +329,14 @@ def _modules(files: CheckpointFiles) -> list[dict[str, Any]]:
 def _answer_ids(files: CheckpointFiles, family: Family) -> tuple[int | None, int | None]:
     positive = files.token_id(family.positive.text)
     return positive, files.token_id(family.negative.text) if family.negative else None
+
+
+def _is_read(files: CheckpointFiles, family: Family, ids: tuple[Any, Any]) -> bool:
+    """Whether these are tokens of the family's answers."""
+    return all(
+        found in files.token_ids(answer.text) if answer else found is None
+        for answer, found in zip((family.positive, family.negative), ids, strict=True)
+    )
 
 
 def _plain_family(files: CheckpointFiles) -> Family:

@@ -21,7 +21,8 @@ from huggingface_hub import constants, errors
 from zelo.catalog import COMMIT
 from zelo.errors import ModelError, ModelFileError, UnknownModelError, causes
 from zelo.local.checkpoint import read_checkpoint_files
-from zelo.local.files import is_whole, other_format
+from zelo.local.cross_encoder import CROSS_ENCODER, TEMPLATE, TRANSFORMER
+from zelo.local.files import is_whole, missing, other_format
 from zelo.whole import system_errno
 
 __all__ = ["fetch"]
@@ -34,8 +35,14 @@ FILES = [
     "tokenizer.json",
     "model*.safetensors",
     "model.safetensors.index.json",
+    *(CROSS_ENCODER, TRANSFORMER, "tokenizer_config.json"),
+    *("added_tokens.json", "special_tokens_map.json"),
+    *(TEMPLATE, "additional_chat_templates/*.jinja"),
 ]
-"""All that scoring reads. Remote code, pickles and chat templates are not even fetched."""
+"""All that scoring reads. Remote code and pickles are not even fetched."""
+OF_PROMPT = (CROSS_ENCODER, TRANSFORMER, "tokenizer_config.json", TEMPLATE)
+"""What tells how a model in the sentence-transformers form is asked. A copy that lacks one may be
+of a zelo that did not fetch it, so the hub is asked whether it has it."""
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 UNWRITABLE = (
     *(errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR),
@@ -193,7 +200,7 @@ def _gap(error: Exception) -> str:
     partial = getattr(error, "snapshot_path", None)
     try:
         if partial:
-            read_checkpoint_files(Path(partial))
+            _check_whole(Path(partial))
     except ModelError as fault:
         return f" as a whole ({fault})"
     return " as a whole" if partial else ""
@@ -202,14 +209,28 @@ def _gap(error: Exception) -> str:
 def _cached(repo_id: str, revision: str, cache_dir: Path | None) -> Path | None:
     try:
         folder = _snapshot(repo_id, revision, cache_dir, offline=True)
-        read_checkpoint_files(folder)
+        _check_whole(folder)
     except (errors.LocalEntryNotFoundError, ModelError, OSError, ValueError):
         return None  # asking the hub tells why
     if _damaged(folder):
         return None
-    if (folder / "modules.json").is_file() and not list(folder.glob(SCORE_CONFIG)):
-        return None
     return folder
+
+
+def _check_whole(folder: Path) -> None:
+    """Check that a copy in the cache lacks nothing that the hub may have.
+
+    Raises:
+        ModelFileError: names the first file that is missing, cut short or unreadable.
+    """
+    read_checkpoint_files(folder)
+    if not (folder / "modules.json").is_file():
+        return
+    if not list(folder.glob(SCORE_CONFIG)):
+        raise ModelFileError(missing(folder / SCORE_CONFIG))
+    for name in OF_PROMPT:
+        if not (folder / name).is_file():
+            raise ModelFileError(missing(folder / name))
 
 
 def _snapshot(repo_id: str, revision: str | None, cache_dir: Path | None, offline: bool) -> Path:

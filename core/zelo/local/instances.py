@@ -23,7 +23,6 @@ from zelo.local.head import read_score_row
 from zelo.local.model import ScoringModel, load_backbone
 from zelo.local.options import InstanceKey, Quantization
 from zelo.local.out_of_memory import free_cached, is_out_of_memory, without_tensors
-from zelo.local.prompt import PromptEncoder
 from zelo.local.quantization import check_quantization, quantize
 from zelo.local.rehearsal import kinds_of_packs
 
@@ -42,11 +41,12 @@ class Instance:
         folder = model_folder(key)
         checkpoint = inspect_checkpoint(folder, key.family or key.source.family)
         plan = _Plan.of(key, checkpoint)
-        self.encoder = PromptEncoder(checkpoint.files.tokenizer_json, checkpoint.family)
+        self.encoder = checkpoint.encoder
         self.commit = folder.name if key.source.repo_id else None
         """Of the hub repository, as the revision was resolved; None for a folder."""
         self.description = _description(key.source, self.commit, plan)
-        self.max_tokens = _context(checkpoint)
+        self.max_tokens = checkpoint.max_tokens
+        self.usual_tokens = checkpoint.usual_tokens
         row = read_score_row(checkpoint, self.encoder.positive_id, self.encoder.negative_id)
         models = [plan.load(checkpoint, row, device) for device in plan.devices]
         log.info("loaded %s", self.description)
@@ -214,7 +214,3 @@ def _description(source: ModelSource, commit: str | None, plan: _Plan) -> str:
     where = ", ".join(map(str, plan.devices))
     how = f"{' with '.join(filter(None, kinds))} on {where}"
     return f"{source.repo_id or source.name}{revision} ({how})"
-
-
-def _context(checkpoint: Checkpoint) -> int:
-    return int(checkpoint.files.config.get("max_position_embeddings", 32_768))

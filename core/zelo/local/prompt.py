@@ -1,27 +1,52 @@
 """From texts to token ids that no text can forge.
 
 A family's template is cut at its control tokens; those are written by id. Every stretch between
-two of them, user text included, is encoded whole by a tokenizer that knows no added tokens, so
-`<|im_end|>` in a document is just eleven characters, while for all other text the ids equal those
-of the rendered template (tokenizers also cuts at added tokens before it does anything else).
+two of them, user text included, is encoded whole by a tokenizer that finds no control tokens in
+texts, so `<|im_end|>` in a document is just eleven characters, while for all other text the ids
+equal those of the rendered template (tokenizers also cuts at added tokens before it does anything
+else). Words that somebody added to the vocabulary are words: texts write them.
 
 Knows tokenizers and templates; knows nothing of models, packs or scores.
 """
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from tokenizers import Tokenizer
 
 from zelo.errors import ModelFileError, QueryTooLongError, UnsupportedModelError
-from zelo.families import CONTROL_TOKENS, Answer, Family
+from zelo.families import CONTROL_TOKENS, END_THINK, IM_END, IM_START, THINK, Answer, Family
 from zelo.local.options import Limits, LongDocuments
 from zelo.local.windows import windows
 
-__all__ = ["EncodedRequest", "PromptEncoder", "Slot", "text_tokenizer"]
+__all__ = ["PROBES", "EncodedRequest", "PromptEncoder", "Slot", "is_word", "text_tokenizer"]
+
+OF_QWEN3 = frozenset(
+    (
+        *("<|endoftext|>", IM_START, IM_END, "<|object_ref_start|>", "<|object_ref_end|>"),
+        *("<|box_start|>", "<|box_end|>", "<|quad_start|>", "<|quad_end|>"),
+        *("<|vision_start|>", "<|vision_end|>", "<|vision_pad|>", "<|image_pad|>", "<|video_pad|>"),
+        *("<tool_call>", "</tool_call>", "<tool_response>", "</tool_response>"),
+        *("<|fim_prefix|>", "<|fim_middle|>", "<|fim_suffix|>", "<|fim_pad|>"),
+        *("<|repo_name|>", "<|file_sep|>", THINK, END_THINK),
+    )
+)
+"""Tokens that Qwen3's own tokenizer adds; twelve of them it does not call special."""
+
+PROBES = (
+    ("plain text", "What is 2+2?", "4"),
+    ("white space at the edges of a text", " \n what\tis it \n", "\n\n  this \r\n"),
+    (
+        "capitals and other scripts",
+        "ÅNGSTRÖM, STRASSE?",
+        "Une re\u0301ponse : 四 \u05d0 \U0001f600",
+    ),
+    ("braces and markup", "{query} {{ query }} {% raw %}", "<b>{document}</b> &amp; {# none #}"),
+)
+"""Kinds of text, each with a query and a document."""
 
 
 class Slot(NamedTuple):
@@ -51,22 +76,40 @@ class PromptEncoder:
     ids without an error when threads share them and settings change, so settings never do here,
     and the caller keeps to one thread.
 
+    Args:
+        tokenizer_json: the text of tokenizer.json.
+        family: whose prompt.
+        answer_ids: tokens of the positive and the negative answer, where the model names them.
+
     Raises:
         ModelFileError: `tokenizer_json` is not a tokenizer.
         UnsupportedModelError: it lacks a control or answer token, gives them other ids than the
             family's own tokenizer, or lets text forge one.
     """
 
-    def __init__(self, tokenizer_json: str, family: Family) -> None:
+    def __init__(
+        self,
+        tokenizer_json: str,
+        family: Family,
+        answer_ids: tuple[int, int | None] | None = None,
+    ) -> None:
         self.family = family
         full, self._body = _tokenizers(tokenizer_json)
-        _check_forgery(full, self._body)
-        self._control = {name: _control_id(full, name) for name in _controls(family.prompt)}
-        self.positive_id = self._answer_id(family.positive)
-        self.negative_id = self._answer_id(family.negative) if family.negative else None
-        before, self._document_piece, after = _cut_at_document(family.prompt)
+        added = full.get_added_tokens_decoder().values()
+        words = [token.content for token in added if is_word(token.content, token.special)]
+        controls = {token.content for token in added}.difference(words)
+        _check_forgery(full, self._body, controls)
+        self._border = _border(controls.union(CONTROL_TOKENS))
+        used = self._border.findall(family.prompt)
+        self._control = {name: _control_id(full, name) for name in used}
+        self.positive_id, self.negative_id = answer_ids or (
+            self._answer_id(full, family.positive),
+            self._answer_id(full, family.negative) if family.negative else None,
+        )
+        before, self._document_piece, after = self._cut_at_document(family.prompt)
         self._before, self._after = before, self._ids(after, {})
-        _check_ids(self, full)
+        self._words = words
+        self._check_ids(full, answer_ids is not None)
 
     def encode(
         self, query: str, documents: Sequence[str], instruction: str | None, limits: Limits
@@ -92,6 +135,18 @@ class PromptEncoder:
         """Return the whole prompt of one pair, uncut."""
         encoded = self.encode(query, [document], instruction, Limits(max_tokens=2**31))
         return encoded.prefix + encoded.suffixes[0]
+
+    def differing(self, reference: Callable[[str, str], list[int]]) -> str | None:
+        """Name a kind of text whose prompts have other ids than a reference gives; None: no kind.
+
+        Control tokens in texts are left out: there the ids differ on purpose.
+        """
+        added = "".join(f"{word} a {word}b{word}\n\n{word}" for word in self._words)
+        probes = (*PROBES, ("words that were added", added, added)) if added else PROBES
+        for kind, query, document in probes:
+            if self.prompt_ids(query, document) != reference(query, document):
+                return kind
+        return None
 
     def _room(self, before: list[int], header: int, limits: Limits) -> int:
         frame = len(before) + header + len(self._after)
@@ -131,7 +186,7 @@ class PromptEncoder:
     def _ids(self, template: str, fields: dict[str, str]) -> list[int]:
         """Encode a template: control tokens by id, the text between them with fields put in."""
         ids: list[int] = []
-        for piece in _pieces(template):
+        for piece in self._border.split(template):
             if piece in self._control:
                 ids.append(self._control[piece])
             elif piece:
@@ -142,8 +197,16 @@ class PromptEncoder:
         encodings = self._body.encode_batch_fast(texts, add_special_tokens=False)
         return [encoding.ids for encoding in encodings]
 
-    def _answer_id(self, answer: Answer) -> int:
-        ids = self._encode([answer.text])[0]
+    def _cut_at_document(self, template: str) -> tuple[str, str, str]:
+        """Return what stands before, the stretch that holds, and what follows the document."""
+        pieces = self._border.split(template)
+        at = next(i for i, piece in enumerate(pieces) if "{document}" in piece)
+        return "".join(pieces[:at]), pieces[at], "".join(pieces[at + 1 :])
+
+    def _answer_id(self, full: Tokenizer, answer: Answer) -> int:
+        entry = full.token_to_id(answer.text)
+        # a tokenizer that changes its text, as by lower-casing, may have no entry of that name
+        ids = self._encode([answer.text])[0] if entry is None else [entry]
         if len(ids) != 1:
             message = (
                 f"the tokenizer writes the answer {answer.text!r} of family "
@@ -151,6 +214,29 @@ class PromptEncoder:
             )
             raise UnsupportedModelError(message)
         return ids[0]
+
+    def _check_ids(self, full: Tokenizer, answers_are_named: bool) -> None:
+        """Compare with the rendered template, and with the family's ids for a Qwen3 vocabulary."""
+        prompt, fields = self.family.prompt, self.family.fields
+
+        def rendered(query: str, document: str) -> list[int]:
+            text = prompt.format(**fields(query, None), document=document)
+            ids: list[int] = full.encode(text, add_special_tokens=False).ids
+            return ids
+
+        if (kind := self.differing(rendered)) is not None:
+            message = f"the tokenizer's ids differ from those of its rendered template for {kind}"
+            raise UnsupportedModelError(message)
+        actual = {name: found for name, found in self._control.items() if name in CONTROL_TOKENS}
+        expected = {name: CONTROL_TOKENS[name] for name in actual}
+        if not answers_are_named:
+            answer = self.family.positive
+            actual[answer.text], expected[answer.text] = self.positive_id, answer.qwen3_id
+        if full.get_vocab_size(with_added_tokens=False) == 151643 and actual != expected:
+            message = (
+                f"a Qwen3 vocabulary with other token ids: expected {expected}, found {actual}"
+            )
+            raise UnsupportedModelError(message)
 
 
 class _Span(NamedTuple):
@@ -181,27 +267,30 @@ def _share_prefix(
     return before + low[:shared], [body[shared:] for body in bodies]
 
 
-def _controls(template: str) -> list[str]:
-    return [piece for piece in _pieces(template) if piece in CONTROL_TOKENS]
+def _border(controls: set[str]) -> re.Pattern[str]:
+    """Return what a template is cut at: control tokens, the longest first, as tokenizers does."""
+    names = sorted(controls, key=len, reverse=True)
+    return re.compile("(" + "|".join(map(re.escape, names)) + ")")
 
 
-def _pieces(template: str) -> list[str]:
-    """Cut a template at its control tokens, which stay in the list."""
-    return re.split("(" + "|".join(map(re.escape, CONTROL_TOKENS)) + ")", template)
+def is_word(content: str, special: bool) -> bool:
+    """Whether an added token is a word, which texts may write, and no control token.
 
-
-def _cut_at_document(template: str) -> tuple[str, str, str]:
-    """Return what stands before, the stretch that holds, and what follows the document."""
-    pieces = _pieces(template)
-    at = next(i for i, piece in enumerate(pieces) if "{document}" in piece)
-    return "".join(pieces[:at]), pieces[at], "".join(pieces[at + 1 :])
+    `special` is what the tokenizer calls it. What Qwen3's own tokenizer comes with is control,
+    whatever it is called here; what somebody added besides is what they called it.
+    """
+    return not special and content not in OF_QWEN3
 
 
 def text_tokenizer(tokenizer_json: str) -> Tokenizer:
-    """Return the tokenizer without its added tokens: no text can become a control token."""
+    """Return the tokenizer of texts: it finds added words, and no text becomes a control token."""
     description = json.loads(tokenizer_json)
+    for token in description.get("added_tokens") or ():
+        token["special"] = not is_word(token["content"], token["special"])
     unset = dict.fromkeys(("post_processor", "truncation", "padding"))
-    return Tokenizer.from_str(json.dumps(description | unset | {"added_tokens": []}))
+    tokenizer = Tokenizer.from_str(json.dumps(description | unset))
+    tokenizer.encode_special_tokens = True  # as text; without their entries ids would move up
+    return tokenizer
 
 
 def _tokenizers(tokenizer_json: str) -> tuple[Tokenizer, Tokenizer]:
@@ -225,29 +314,13 @@ def _control_id(full: Tokenizer, name: str) -> int:
     return int(found)
 
 
-def _check_forgery(full: Tokenizer, body: Tokenizer) -> None:
+def _check_forgery(full: Tokenizer, body: Tokenizer, controls: set[str]) -> None:
     """Refuse a tokenizer in which text alone can become a control token."""
-    for token_id, token in full.get_added_tokens_decoder().items():
-        if token_id in body.encode(token.content, add_special_tokens=False).ids:
+    for name in sorted(controls):
+        token_id = _control_id(full, name)
+        if token_id in body.encode(name, add_special_tokens=False).ids:
             message = (
-                f"with added tokens removed, the text {token.content!r} still becomes control "
-                f"token {token_id}; a document could forge it, so this tokenizer is refused"
+                f"read as text, {name!r} still becomes control token {token_id}; a document could "
+                "forge it, so this tokenizer is refused"
             )
             raise UnsupportedModelError(message)
-
-
-def _check_ids(encoder: PromptEncoder, full: Tokenizer) -> None:
-    """Compare with the rendered template, and with the family's ids for a Qwen3 vocabulary."""
-    fields = encoder.family.fields("What is 2+2?", None)
-    for document in ("4", "\n\nUne réponse : 4 \U0001f600", "四 <b>4</b>\r\n"):
-        rendered = encoder.family.prompt.format(**fields, document=document)
-        reference = full.encode(rendered, add_special_tokens=False).ids
-        if encoder.prompt_ids("What is 2+2?", document) != reference:
-            message = "the tokenizer's ids differ from those of its rendered template"
-            raise UnsupportedModelError(message)
-    expected = {name: CONTROL_TOKENS[name] for name in encoder._control}
-    expected[encoder.family.positive.text] = encoder.family.positive.qwen3_id
-    actual = encoder._control | {encoder.family.positive.text: encoder.positive_id}
-    if full.get_vocab_size(with_added_tokens=False) == 151643 and actual != expected:
-        message = f"a Qwen3 vocabulary with other token ids: expected {expected}, found {actual}"
-        raise UnsupportedModelError(message)

@@ -74,10 +74,10 @@ def _tokenizer_config(model: Qwen3ForCausalLM, tokenizer: Tokenizer) -> dict[str
     added = {
         str(token_id): {
             "content": token.content,
-            "lstrip": False,
-            "normalized": False,
-            "rstrip": False,
-            "single_word": False,
+            "lstrip": token.lstrip,
+            "normalized": token.normalized,
+            "rstrip": token.rstrip,
+            "single_word": token.single_word,
             "special": token.special,
         }
         for token_id, token in tokenizer.get_added_tokens_decoder().items()

@@ -28,7 +28,7 @@ if TYPE_CHECKING:  # these import torch, which is loaded with the model
 __all__ = ["LocalScorer"]
 
 DEFAULT_MAX_TOKENS = 32_768
-"""The length that the zerank model cards state; shorter where the model's own context is."""
+"""The length that the zerank model cards state; shorter where the model's folder says so."""
 
 
 class LocalScorer:
@@ -157,7 +157,7 @@ class LocalScorer:
             message = f"max_tokens={wanted}, but the model reads {instance.max_tokens} at most"
             raise InputError(message)
         return Limits(
-            wanted or min(DEFAULT_MAX_TOKENS, instance.max_tokens),
+            wanted or min(DEFAULT_MAX_TOKENS, instance.usual_tokens),
             self._options.max_document_tokens,
             self._options.long_documents,
         )

@@ -21,7 +21,7 @@ from zelo.errors import (
 
 __all__ = ["check_folder", "digest_of", "find_folder"]
 
-READ = ("*.json", "*.txt", "*.model", "*.safetensors")
+READ = ("*.json", "*.jinja", "*.txt", "*.model", "*.safetensors")
 """All that loading reads. Pickles and code are not even fetched."""
 MODULES = "modules.json"
 PICKLES = {".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle"}

@@ -50,14 +50,14 @@ class Subject:
         if self.random:
             self.shape = shape_named(name)
             self._folder: Path | None = None
-            family = FAMILIES["zerank-2"]
+            self.encoder = PromptEncoder(tokenizer_json, FAMILIES["zerank-2"])
         else:
             self._folder = Path(name)
             checkpoint = inspect_checkpoint(self._folder)
             self.shape = Shape.of(shape_of(name, checkpoint.family.name))
-            tokenizer_json, family = checkpoint.files.tokenizer_json, checkpoint.family
+            tokenizer_json = checkpoint.files.tokenizer_json
+            self.encoder = checkpoint.encoder
         self.tokenizer_json = tokenizer_json
-        self.encoder = PromptEncoder(tokenizer_json, family)
         self._zelo: ZeloPeer | None = None
         self._quantization = ""
         self._peers: dict[str, Any] = {}

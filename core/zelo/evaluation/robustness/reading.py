@@ -120,7 +120,7 @@ class Undefended:
         from zelo.doctor.prompts import Prompts
 
         self._instance = instance
-        self._prompts = Prompts(tokenizer_json, instance.encoder.family)
+        self._prompts = Prompts(tokenizer_json, instance.encoder)
         self._strip = strip
 
     def __call__(self, query: str, documents: Sequence[str]) -> list[Read]:

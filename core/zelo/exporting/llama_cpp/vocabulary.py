@@ -11,12 +11,14 @@ nothing of weights or files.
 import json
 import re
 import secrets
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from gguf import TokenType
 
 from zelo.errors import UnsupportedModelError
-from zelo.families import CONTROL_TOKENS, Family
+from zelo.families import Family
+from zelo.local.prompt import is_word
 
 __all__ = ["Vocabulary", "read_vocabulary"]
 
@@ -69,7 +71,7 @@ def read_vocabulary(tokenizer_json: str, family: Family, rows: int) -> Vocabular
     model = description["model"]
     added = {token["content"]: token["id"] for token in description["added_tokens"]}
     _check_rows([*model["vocab"].values(), *added.values()], rows)
-    names = _secret_names(family)
+    names = _secret_names(added, family)
     kinds = [TokenType.UNUSED] * rows
     tokens = [f"[PAD{token_id}]" for token_id in range(rows)]  # as llama.cpp's converter has it
     reachable = {t: i for t, i in model["vocab"].items() if not UNREACHABLE.fullmatch(t)}
@@ -90,6 +92,9 @@ def _check_known(description: dict[str, Any]) -> None:
     faults = {
         f"its normaliser is {_kind(description['normalizer'])}, and llama.cpp normalises no text "
         "for a byte-level BPE": _kind(description["normalizer"]) not in ("NFC", "none"),
+        "it has words of its own, which llama.cpp looks for in another order": any(
+            is_word(token["content"], token["special"]) for token in description["added_tokens"]
+        ),
         "it cuts text into words by another rule than Qwen's": (
             split.get("pattern") != {"Regex": SPLIT}
             or (split.get("behavior"), split.get("invert")) != ("Isolated", False)
@@ -131,14 +136,15 @@ def _check_rows(ids: list[int], rows: int) -> None:
         raise UnsupportedModelError(message)
 
 
-def _secret_names(family: Family) -> dict[str, str]:
+def _secret_names(added: Iterable[str], family: Family) -> dict[str, str]:
     """Give each control token of a family's prompt a name that no text holds."""
     secret = secrets.token_hex(16)
-    return {token: token + secret for token in CONTROL_TOKENS if token in family.prompt}
+    return {token: token + secret for token in added if token in family.prompt}
 
 
 def _template(family: Family, names: dict[str, str]) -> str:
-    template = family.prompt.replace("{instruction}", family.default_instruction or "")
+    fields = family.fields("{query}", None)
+    template = family.prompt.format(**fields, document="{document}")
     for token, name in names.items():
         template = template.replace(token, name)
     return template

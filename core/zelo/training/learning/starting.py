@@ -4,7 +4,7 @@ from pathlib import Path
 
 from zelo.errors import UnsupportedModelError
 from zelo.families import FAMILIES
-from zelo.local.checkpoint import Checkpoint, inspect_checkpoint
+from zelo.local.checkpoint import Checkpoint, recognise
 from zelo.local.prompt import PromptEncoder
 
 __all__ = ["inspect_start", "start_encoder"]
@@ -17,9 +17,9 @@ def inspect_start(folder: Path) -> Checkpoint:
         ModelError: a file is missing or unreadable, or the model is none that can be trained here.
     """
     try:
-        return inspect_checkpoint(folder)
+        return recognise(folder)
     except UnsupportedModelError:
-        checkpoint = inspect_checkpoint(folder, "zelo")
+        checkpoint = recognise(folder, "zelo")
         if checkpoint.converted:  # to a head that is not made of an answer's row
             raise
         return checkpoint
