@@ -56,6 +56,44 @@ def test_the_probabilities_are_those_of_the_reranker(models, tmp_path):
     assert [kit.sigmoid(x) for x in logits] == pytest.approx(wanted, abs=WITHIN)
 
 
+@pytest.mark.parametrize("name", ["zerank-2", "causal-untied", "qwen3-reranker", "lower-cased"])
+@pytest.mark.parametrize("engine", ["sentence-transformers", "vllm", "baseten"])
+def test_an_export_is_a_model_folder_too(models, name, engine, tmp_path):
+    """An export that keeps the prompt's control tokens scores here as the model it was made of."""
+    family = MODELS[name]
+    asked = [(q, d) for q, d in kit.TEXTS if q.strip() and d.strip()]
+    folder = export(models[name], tmp_path / "out", engine, family=family, probes=False).folder
+    here = {"device": "cpu", "dtype": "float32"}
+    with Reranker(models[name], family=family, **here) as model, Reranker(folder, **here) as made:
+        wanted = model.predict(asked, scale="logit")
+        assert made.predict(asked, scale="logit") == pytest.approx(wanted, abs=WITHIN)
+
+
+@pytest.mark.parametrize("engine", ["sglang", "llama.cpp"])
+def test_an_export_for_another_way_of_writing_prompts_says_so(models, engine, tmp_path):
+    """What an engine alone can read is refused with the engine's name and the model to load."""
+    folder = export(models["zerank-2"], tmp_path / "out", engine, probes=False).folder
+    with (
+        pytest.raises(UnsupportedModelError, match=f"export for {engine}.*{models['zerank-2']}"),
+        Reranker(folder) as reranker,
+    ):
+        reranker.warmup()
+
+
+def test_an_export_that_was_saved_again_is_a_model_folder(models, tmp_path):
+    """What sentence-transformers writes of one, modules.json with a Transformer alone, is read."""
+    from sentence_transformers import CrossEncoder
+
+    export(models["causal-untied"], tmp_path / "out", "sentence-transformers", family="zerank-2")
+    again = tmp_path / "again"
+    encoder = CrossEncoder(str(tmp_path / "out"), device="cpu")
+    encoder.save_pretrained(str(again))
+    pairs = kit.TEXTS[3:6]
+    with Reranker(again, device="cpu", dtype="float32") as reranker:
+        found = reranker.predict(pairs)
+    assert found == pytest.approx(encoder.predict(pairs, show_progress_bar=False), abs=WITHIN)
+
+
 @pytest.mark.parametrize("name", ["zerank-2", "qwen3-reranker"])
 @pytest.mark.parametrize("way", ["instruction", "system"])
 def test_an_instruction_goes_where_the_model_reads_it(models, name, way, tmp_path):

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from zelo.errors import ModelFileError
 
 __all__ = [
+    "EXPORT_RECORD",
     "UNREADABLE",
     "TensorEntry",
     "missing",
@@ -20,6 +21,8 @@ __all__ = [
     "tensor_entries",
 ]
 
+EXPORT_RECORD = "zelo-export.json"
+"""The file in an export's folder that says what it is."""
 WORK = ("refined/model", "model")
 """Where the work folder of zelo train run holds a reranker, the better one first."""
 

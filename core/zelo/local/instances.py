@@ -40,7 +40,7 @@ class Instance:
         self._pid = os.getpid()
         self._users = 0
         folder = model_folder(key)
-        checkpoint = inspect_checkpoint(folder, key.family or key.source.family)
+        checkpoint = inspect_checkpoint(folder, key.family or key.source.family, key.head)
         plan = _Plan.of(key, checkpoint)
         self.encoder = PromptEncoder(checkpoint.files.tokenizer_json, checkpoint.family)
         self.description = _description(key.source, folder, plan)

@@ -7,7 +7,7 @@ from typing import Any
 from zelo.catalog import resolve
 from zelo.checks import one_of, path_text, positive, yes_or_no
 from zelo.families import family_named
-from zelo.local.options import InstanceKey, LongDocuments, Quantization, ReadingOptions
+from zelo.local.options import Head, InstanceKey, LongDocuments, Quantization, ReadingOptions
 from zelo.local.scorer import LocalScorer
 from zelo.patience import Patience
 
@@ -19,6 +19,7 @@ def local_scorer(
     patience: Patience,
     *,
     family: str | None,
+    head: Head | None,
     device: str | None,
     dtype: str | None,
     quantization: Quantization | None,
@@ -33,11 +34,14 @@ def local_scorer(
     strip: bool,
 ) -> tuple[LocalScorer, dict[str, Any]]:
     """Return a scorer that loads its model at its first use, and its settings as plain values."""
+    if head is not None:
+        one_of("head", head, Head)
     if quantization is not None:
         one_of("quantization", quantization, Quantization)
     key = InstanceKey(
         resolve(model, revision),
         family=family_named(family).name if family else None,
+        head=head,
         device=None if device is None else str(device),
         dtype=None if dtype is None else str(dtype).removeprefix("torch."),
         quantization=quantization,

@@ -8,6 +8,7 @@ from zelo.catalog import ModelSource
 __all__ = [
     "ACCELERATOR_BATCH_TOKENS",
     "CPU_BATCH_TOKENS",
+    "Head",
     "InstanceKey",
     "Limits",
     "LongDocuments",
@@ -21,6 +22,9 @@ on two EPYC cores (Qwen3 of 4 layers, 512 wide)."""
 ACCELERATOR_BATCH_TOKENS = 16_384
 """Throughput is flat from 7,000 to 118,000 tokens on an H200; this keeps memory low."""
 
+Head = Literal["trained"]
+"""Where the score row is read other than as the family has it: `trained` takes a classifier's
+`score.weight` as it is."""
 LongDocuments = Literal["truncate", "chunk"]
 Quantization = Literal["fp8", "int8", "int8-weights", "int4-weights"]
 """How the layers' projections are stored and multiplied: `fp8` and `int8` for speed, where the
@@ -33,6 +37,7 @@ class InstanceKey:
 
     source: ModelSource
     family: str | None = None
+    head: Head | None = None
     device: str | None = None
     """A torch device, or `all`: a copy of the weights on every accelerator of the machine."""
     dtype: str | None = None
