@@ -10,6 +10,8 @@ from zelo import Reranker
 from zelo.catalog import resolve
 from zelo.errors import ModelError, ModelFileError, UnsupportedModelError
 from zelo.exporting import export
+from zelo.planning.frames import frame_of
+from zelo.planning.models import shape_of
 
 WITHIN = 1e-5
 MODELS = {
@@ -88,6 +90,8 @@ def test_an_export_that_was_saved_again_is_a_model_folder(models, tmp_path):
     again = tmp_path / "again"
     encoder = CrossEncoder(str(tmp_path / "out"), device="cpu")
     encoder.save_pretrained(str(again))
+    shapes = shape_of(str(again)), shape_of(str(models["causal-untied"]), "zerank-2")
+    assert len({frame_of(shape, instructed=True) for shape in shapes}) == 1
     pairs = kit.TEXTS[3:6]
     with Reranker(again, device="cpu", dtype="float32") as reranker:
         found = reranker.predict(pairs)

@@ -486,6 +486,17 @@ def test_hub_that_is_down_does_not_matter_to_a_cached_model(
     assert again.folder.name == commit
 
 
+def test_a_cached_classifier_needs_no_hub(hub: Hub, fetch: Any, files: dict[str, bytes]) -> None:
+    """A pinned commit whose modules.json lists a Transformer alone is whole without LogitScore."""
+    modules = b'[{"path": "", "type": "sentence_transformers.Transformer"}]'
+    kept = {name: content for name, content in files.items() if "LogitScore" not in name}
+    commit = hub.add("somebody/classifier", kept | {"modules.json": modules})
+    fetch("somebody/classifier", commit)
+    asked = len(hub.requests)
+    assert fetch("somebody/classifier", commit).folder.name == commit
+    assert len(hub.requests) == asked
+
+
 def test_repository_without_a_model(hub: Hub, fetch: Any) -> None:
     """A repository that holds no model, such as a GGUF one, names the first file that it lacks."""
     commit = hub.add("somebody/gguf", {"README.md": b"", "model.gguf": b"GGUF" * 5_000})

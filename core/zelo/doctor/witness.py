@@ -126,7 +126,7 @@ def _by_sentence_transformers(
             str(checkpoint.files.folder),
             device=str(device),
             activation_fn=torch.nn.Identity(),
-            model_kwargs=LOADING,
+            model_kwargs=dict(LOADING),  # which it may change
             **SAFE,
         )
         found = model.predict(

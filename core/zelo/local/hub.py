@@ -90,8 +90,9 @@ def _cached(repo_id: str, revision: str, cache_dir: Path | None) -> Path | None:
         read_checkpoint_files(folder)
     except (errors.LocalEntryNotFoundError, ModelError):
         return None
-    if (folder / "modules.json").is_file() and not list(folder.glob(SCORE_CONFIG)):
-        return None
+    modules = folder / "modules.json"  # of a classifier, it lists no LogitScore
+    if modules.is_file() and b"LogitScore" in modules.read_bytes():
+        return folder if list(folder.glob(SCORE_CONFIG)) else None
     return folder
 
 
