@@ -71,6 +71,16 @@ def test_an_export_is_a_model_folder_too(models, name, engine, tmp_path):
         assert made.predict(asked, scale="logit") == pytest.approx(wanted, abs=WITHIN)
 
 
+def test_an_export_is_no_model_of_another_family(models, tmp_path):
+    """What it notes of its score row says nothing of a family with other answers."""
+    export(models["causal-untied"], tmp_path / "out", "vllm", family="zerank-2", probes=False)
+    with (
+        pytest.raises(UnsupportedModelError, match="name the right family"),
+        Reranker(tmp_path / "out", family="qwen3-reranker", device="cpu") as reranker,
+    ):
+        reranker.warmup()
+
+
 @pytest.mark.parametrize("engine", ["sglang", "llama.cpp"])
 def test_an_export_for_another_way_of_writing_prompts_says_so(models, engine, tmp_path):
     """What an engine alone can read is refused with the engine's name and the model to load."""

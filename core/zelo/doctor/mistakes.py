@@ -107,8 +107,8 @@ MISTAKES = {
         Mistake(
             "read-otherwise",
             "the folder is read otherwise",
-            "Another program reads other scores in the same folder, and the folder was made for "
-            "that program: zelo's are not those of the model.",
+            "The program that the folder was made for reads other scores in it: zelo's are not "
+            "those of the model.",
             Fix(
                 "Look for what the folder says besides weights and prompt: a default prompt, a "
                 "template or a length of its own in sentence-transformers' files, an "

@@ -32,7 +32,7 @@ def length_check(
         return Check(NAME, "unknown", seen.refusals[NAME]), None
     if seen.lengths is None:
         return None, None
-    if claim.long is not None and (finding := _against_witness(seen.lengths, claim, scale)):
+    if finding := _against_witness(seen.lengths, claim, scale):
         return Check(NAME, "wrong", finding.evidence), finding
     if claim.reference is None:
         return _alone(seen.lengths, scale)
@@ -41,16 +41,15 @@ def length_check(
 
 def _against_witness(lengths: Lengths, claim: Claim, scale: OutputScale) -> Finding | None:
     """Compare with what another program reads of a long document in the same folder."""
-    assert claim.long is not None  # noqa: S101 - the caller looked
+    if claim.long is None or claim.testimony is None:
+        return None
     words, logit = claim.long
+    low, high = scale.interval(logit, claim.family)
     for asked, number in zip(lengths.words, lengths.numbers, strict=True):
-        low, high = scale.interval(logit, claim.family)
         if asked == words and not low <= number <= high:
-            by = claim.testimony.witness if claim.testimony else "another program"
-            evidence = (
-                f"a document of {words:,} words is off by "
-                f"{scale.told(abs(number - scale.number(logit)))} from what {by} reads of it"
-            )
+            off = scale.told(abs(number - scale.number(logit)))
+            by = claim.testimony.witness
+            evidence = f"a document of {words:,} words is off by {off} from what {by} reads of it"
             return Finding("long-documents", evidence)
     return None
 

@@ -57,7 +57,7 @@ def score_divisor(checkpoint: Checkpoint, positive: int, negative: int | None) -
     if checkpoint.trained:
         return 1.0
     row = _converted_row(checkpoint.files)
-    divisor = _noted_divisor(checkpoint.files, row)
+    divisor = _noted_divisor(checkpoint, row)
     if divisor is None:
         source = _vocabulary_row(checkpoint.files, positive, negative)
         divisor = _divisor(row, source, checkpoint.family)
@@ -81,11 +81,15 @@ def score_row_note(row: torch.Tensor, divisor: float) -> dict[str, Any]:
     return {"divisor": divisor, "digest": digest.hexdigest()}
 
 
-def _noted_divisor(files: CheckpointFiles, row: torch.Tensor) -> float | None:
-    noted = files.config.get(SCORE_ROW)
-    if not isinstance(noted, dict) or noted != score_row_note(row, noted.get("divisor", 0.0)):
+def _noted_divisor(checkpoint: Checkpoint, row: torch.Tensor) -> float | None:
+    config, family = checkpoint.files.config, checkpoint.family
+    noted, exported = config.get(SCORE_ROW), FAMILIES.get(str(config.get("zelo_family")))
+    divisor = noted.get("divisor") if isinstance(noted, dict) else None
+    if not isinstance(divisor, int | float) or noted != score_row_note(row, divisor):
         return None
-    return float(noted["divisor"])
+    if exported is None or family.answers != exported.answers:
+        return None
+    return float(divisor)
 
 
 def family_of_score_row(files: CheckpointFiles) -> Family:
