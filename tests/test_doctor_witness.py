@@ -7,7 +7,6 @@ import json
 import shutil
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from served import application
 from zelo.doctor import Examination, Report, examine, witness
 from zelo.errors import UnsupportedModelError, ZeloError
 from zelo.exporting import export
-from zelo.families import FAMILIES
+from zelo.local import head
 
 
 def examined(model: Path | str, **more: Any) -> Report:
@@ -48,10 +47,9 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def misread(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let zelo write another prompt than the folder's template."""
-    frame = FAMILIES["zerank-2"]
-    odd = replace(frame, prompt=frame.prompt.replace("assistant\n", "assistant\n\n"))
-    monkeypatch.setitem(FAMILIES, "zerank-2", odd)
+    """Let zelo read another score row than the folder's."""
+    row = head._row
+    monkeypatch.setattr(head, "_row", lambda *of: row(*of) * 1.2)
 
 
 def _adapted(folder: Path) -> None:
@@ -83,7 +81,7 @@ DEVIATIONS: dict[str, Callable[[Path], object]] = {
     ),
     "a template of its own": _odd_template,
     "a short length": lambda folder: tiny.edit_json(
-        folder / "tokenizer_config.json", model_max_length=40
+        folder / "tokenizer_config.json", model_max_length=64
     ),
     "an adapter": _adapted,
     "two sets of weights": _twice,
