@@ -145,6 +145,21 @@ def cut_document(model: Model, words: int) -> Callable[[str, str], float]:
     return score
 
 
+def witness_once() -> Callable[..., Any]:
+    """Return zelo's witness for folders that stay as they are, each asked once for all tests."""
+    from zelo.doctor.witness import Testimony, testify
+
+    known: dict[tuple[Path, int], Testimony] = {}
+
+    def asked(checkpoint: Any, pairs: Sequence[Any], device: torch.device) -> Testimony:
+        key = checkpoint.files.folder, len(pairs)
+        if key not in known:
+            known[key] = testify(checkpoint, pairs, device)
+        return known[key]
+
+    return asked
+
+
 @contextmanager
 def serving(
     scoring: Scoring,

@@ -216,6 +216,16 @@ def test_other_modules_are_refused(kinds: list[str], copy: Copy) -> None:
         load(folder)
 
 
+@pytest.mark.parametrize("kind", ["Pooling", "Dense"])
+def test_a_classifier_with_more_behind_it_is_refused(kind: str, copy: Copy) -> None:
+    """Its scores are made by what follows, not by its own head."""
+    folder = copy("converted-1")
+    modules = [{"path": "", "type": f"sentence_transformers.{k}"} for k in ("Transformer", kind)]
+    tiny.write_json(folder / "modules.json", modules)
+    with pytest.raises(UnsupportedModelError, match=rf"modules\.json lists .*{kind}"):
+        load(folder)
+
+
 # converted heads
 
 

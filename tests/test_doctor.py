@@ -37,6 +37,15 @@ DIAGNOSES: dict[str, tuple[str, list[str]]] = {
 }
 
 
+ASKED = mistakes.witness_once()
+
+
+@pytest.fixture(autouse=True)
+def _one_witness(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ask the same witness of the same folder but once: the endpoints are what differs here."""
+    monkeypatch.setattr("zelo.doctor.witness.testify", ASKED)
+
+
 @pytest.fixture(scope="module")
 def scorings(tiny_model: Path) -> dict[str, mistakes.Scoring]:
     return mistakes.scorings(mistakes.Model(tiny_model))

@@ -245,3 +245,41 @@ def test_equals_the_classifier_one_pair_at_a_time(
     model = Qwen3ForSequenceClassification.from_pretrained(folder, dtype=torch.float32).eval()
     expected = [float(model(ids).logits) * divisor for ids in _prompts(folder, template, pairs)]
     assert _zelo(folder, pairs) == pytest.approx(expected, abs=TOLERANCE)
+
+
+@pytest.mark.parametrize(
+    "rope",
+    [
+        {"rope_scaling": {"rope_type": "yarn", "factor": 4.0}, "rope_theta": 10_000},
+        {"rope_scaling": {"type": "linear", "factor": 2.0}},
+        {"rope_parameters": {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 5e5}},
+        {"rope_theta": None, "rope_parameters": {"rope_type": "default", "rope_theta": 3e4}},
+    ],
+    ids=["yarn", "linear", "dynamic", "theta within"],
+)
+def test_every_form_of_rope_equals_the_cross_encoder(rope: dict[str, Any], tmp_path: Path) -> None:
+    """Positions are turned as config.json says, in the words of transformers 4 and 5."""
+    folder = tiny.save_sentence_transformers(tmp_path)
+    plain = _zelo(folder, _pairs()[::30])
+    tiny.edit_json(folder / "config.json", **rope)
+    expected = _official(folder, _pairs()[::30])
+    assert expected != pytest.approx(plain, abs=0.01)
+    assert _zelo(folder, _pairs()[::30]) == pytest.approx(expected, abs=TOLERANCE)
+
+
+def test_a_fine_tuned_model_equals_the_cross_encoder(tmp_path: Path) -> None:
+    """What sentence-transformers saves after training all weights scores here as it does there."""
+    start = tiny.save_sentence_transformers(tmp_path / "start")
+    model = CrossEncoder(str(start), device="cpu", local_files_only=True)
+    steps = torch.optim.AdamW(model.parameters(), lr=1e-3)
+    features = model.preprocess([list(pair) for pair in _pairs()[:4]])
+    wanted = torch.tensor([1.0, 0.0, 1.0, 0.0])
+    for _ in range(5):
+        scores = model(dict(features))["scores"][:, 0]
+        torch.nn.functional.binary_cross_entropy_with_logits(scores, wanted).backward()
+        steps.step()
+        steps.zero_grad()
+    model.save_pretrained(str(tmp_path / "tuned"))
+    expected = _official(tmp_path / "tuned", _pairs()[::9])
+    assert expected != pytest.approx(_zelo(start, _pairs()[::9]), abs=0.1)
+    assert _zelo(tmp_path / "tuned", _pairs()[::9]) == pytest.approx(expected, abs=TOLERANCE)

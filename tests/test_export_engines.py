@@ -266,6 +266,19 @@ def test_the_printed_client_scores_as_here(exports, engine, tiny_model):
         assert scores == pytest.approx(local.score("the river", documents), abs=1e-5)
 
 
+def test_the_printed_client_of_a_model_without_a_divisor_scores_as_here(tiny_forms, tmp_path):
+    """BEI's raw score of Qwen3-Reranker is the logit itself, not a fifth of it."""
+    model = tiny_forms["qwen3-reranker"]
+    found = export(model, tmp_path / "out", "baseten", probes=False)
+    assert found.serving is not None
+    with standing_in(found) as address, Reranker(model, dtype="float32") as local:
+        line = found.client.replace(found.serving.url, address)
+        with eval(line, {"Reranker": Reranker}) as remote:  # noqa: S307 - our own line
+            scores = remote.score("the river", ["the water is cold"], scale="logit")
+        wanted = local.score("the river", ["the water is cold"], scale="logit")
+    assert scores == pytest.approx(wanted, abs=1e-4)
+
+
 def test_probes_are_the_scores_of_the_model(exports, tiny_model):
     """Computed a layer at a time, they are what the reranker gives."""
     path = exports["vllm"].folder / "zelo-probes.json"

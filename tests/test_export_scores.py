@@ -10,6 +10,8 @@ from zelo import Reranker
 from zelo.catalog import resolve
 from zelo.errors import ModelError, ModelFileError, UnsupportedModelError
 from zelo.exporting import export
+from zelo.planning.frames import frame_of
+from zelo.planning.models import shape_of
 
 WITHIN = 1e-5
 MODELS = {
@@ -54,6 +56,56 @@ def test_the_probabilities_are_those_of_the_reranker(models, tmp_path):
     with Reranker(models["zerank-2"], dtype="float32", device="cpu") as reranker:
         wanted = [reranker.score(q, [d])[0] for q, d in asked]
     assert [kit.sigmoid(x) for x in logits] == pytest.approx(wanted, abs=WITHIN)
+
+
+@pytest.mark.parametrize("name", ["zerank-2", "causal-untied", "qwen3-reranker", "lower-cased"])
+@pytest.mark.parametrize("engine", ["sentence-transformers", "vllm", "baseten"])
+def test_an_export_is_a_model_folder_too(models, name, engine, tmp_path):
+    """An export that keeps the prompt's control tokens scores here as the model it was made of."""
+    family = MODELS[name]
+    asked = [(q, d) for q, d in kit.TEXTS if q.strip() and d.strip()]
+    folder = export(models[name], tmp_path / "out", engine, family=family, probes=False).folder
+    here = {"device": "cpu", "dtype": "float32"}
+    with Reranker(models[name], family=family, **here) as model, Reranker(folder, **here) as made:
+        wanted = model.predict(asked, scale="logit")
+        assert made.predict(asked, scale="logit") == pytest.approx(wanted, abs=WITHIN)
+
+
+def test_an_export_is_no_model_of_another_family(models, tmp_path):
+    """What it notes of its score row says nothing of a family with other answers."""
+    export(models["causal-untied"], tmp_path / "out", "vllm", family="zerank-2", probes=False)
+    with (
+        pytest.raises(UnsupportedModelError, match="name the right family"),
+        Reranker(tmp_path / "out", family="qwen3-reranker", device="cpu") as reranker,
+    ):
+        reranker.warmup()
+
+
+@pytest.mark.parametrize("engine", ["sglang", "llama.cpp"])
+def test_an_export_for_another_way_of_writing_prompts_says_so(models, engine, tmp_path):
+    """What an engine alone can read is refused with the engine's name and the model to load."""
+    folder = export(models["zerank-2"], tmp_path / "out", engine, probes=False).folder
+    with (
+        pytest.raises(UnsupportedModelError, match=f"export for {engine}.*{models['zerank-2']}"),
+        Reranker(folder) as reranker,
+    ):
+        reranker.warmup()
+
+
+def test_an_export_that_was_saved_again_is_a_model_folder(models, tmp_path):
+    """What sentence-transformers writes of one, modules.json with a Transformer alone, is read."""
+    from sentence_transformers import CrossEncoder
+
+    export(models["causal-untied"], tmp_path / "out", "sentence-transformers", family="zerank-2")
+    again = tmp_path / "again"
+    encoder = CrossEncoder(str(tmp_path / "out"), device="cpu")
+    encoder.save_pretrained(str(again))
+    shapes = shape_of(str(again)), shape_of(str(models["causal-untied"]), "zerank-2")
+    assert len({frame_of(shape, instructed=True) for shape in shapes}) == 1
+    pairs = kit.TEXTS[3:6]
+    with Reranker(again, device="cpu", dtype="float32") as reranker:
+        found = reranker.predict(pairs)
+    assert found == pytest.approx(encoder.predict(pairs, show_progress_bar=False), abs=WITHIN)
 
 
 @pytest.mark.parametrize("name", ["zerank-2", "qwen3-reranker"])

@@ -662,6 +662,17 @@ def test_repository_with_weights_of_another_kind(
     ]
 
 
+def test_a_cached_classifier_needs_no_hub(hub: Hub, fetch: Any, files: dict[str, bytes]) -> None:
+    """A pinned commit whose modules.json lists a Transformer alone is whole without LogitScore."""
+    modules = b'[{"path": "", "type": "sentence_transformers.Transformer"}]'
+    kept = {name: content for name, content in files.items() if "LogitScore" not in name}
+    commit = hub.add("somebody/classifier", kept | {"modules.json": modules})
+    fetch("somebody/classifier", commit)
+    asked = len(hub.requests)
+    assert fetch("somebody/classifier", commit).folder.name == commit
+    assert len(hub.requests) == asked
+
+
 def test_repository_without_a_model(hub: Hub, fetch: Any) -> None:
     """A repository that holds no model at all names the first file that it lacks."""
     commit = hub.add("somebody/card", {"README.md": b"", "config.json.md": b"{}"})

@@ -70,6 +70,11 @@ class Family:
     """Why an instruction is refused, and what to do."""
 
     @property
+    def answers(self) -> tuple[Answer, Answer | None]:
+        """The positive and the negative answer, of whose rows the score row is made."""
+        return self.positive, self.negative
+
+    @property
     def takes_instruction(self) -> bool:
         """Whether `instruction=` means anything to this family."""
         return self.instructed_query is not None or "{instruction}" in self.prompt

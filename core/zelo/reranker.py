@@ -24,7 +24,7 @@ from zelo.checks import (
 from zelo.cutoff import Cutoff
 from zelo.errors import InputError, NonFiniteScoreError
 from zelo.local.making import local_scorer
-from zelo.local.options import LongDocuments, Quantization
+from zelo.local.options import Head, LongDocuments, Quantization
 from zelo.patience import Patience
 from zelo.results import RankedDocument, Stats
 from zelo.scoring import Progress, Scored, Scorer
@@ -54,6 +54,10 @@ class Reranker:
             `-8b`, `zelo-nano`), a hub id, or a local folder.
         family: the kind of model, for a folder that does not tell: `zerank-2`, `zerank-1` or
             `qwen3-reranker`.
+        head: `trained` scores with a classifier's own `score.weight` as it is, in the prompt of
+            the family: one that was trained further, and is no answer's row any more. Then
+            `scale="logit"` is the classifier's own output, and the probability its sigmoid.
+            Default, the family's row, and any other is refused, as it may be random.
         device: a torch device such as `cuda:0`, a number for that CUDA device, or `all` for a copy
             of the weights on each accelerator of this machine; default, one accelerator if there
             is any.
@@ -103,6 +107,7 @@ class Reranker:
         model: str | os.PathLike[str] = "zerank-2",
         *,
         family: str | None = None,
+        head: Head | None = None,
         device: "str | int | torch.device | None" = None,
         dtype: "str | torch.dtype | None" = None,
         quantization: Quantization | None = None,
@@ -141,6 +146,7 @@ class Reranker:
             "strip": true_or_false("strip", strip),
         }
         of_process: Any = {
+            "head": head,
             "device": device,
             "dtype": dtype,
             "quantization": quantization,

@@ -20,7 +20,7 @@ from zelo.adapters.outcome import Outcome, Place, warn_of_truncation
 from zelo.batch import InvalidText
 from zelo.cutoff import Cutoff
 from zelo.errors import InputError, ZeloError
-from zelo.local.options import LongDocuments, Quantization
+from zelo.local.options import Head, LongDocuments, Quantization
 from zelo.reranker import Reranker
 from zelo.results import RankedDocument, Stats
 from zelo.scoring import Progress
@@ -81,6 +81,8 @@ class ScoringOptions(BaseModel):
     """An alias such as `zerank-2` or `zelo-nano`, a hub id, or a local folder."""
     family: Fixed[str | None] = None
     """The kind of model, for a folder that does not tell."""
+    head: Fixed[Head | None] = None
+    """`trained` scores with a classifier's own head as it is; default, the family's."""
     device: Fixed[Takes["str | int | torch.device | None", str | None]] = cast(Any, None)
     """A torch device such as `cuda:0`, or `all` for a copy on each accelerator; default, one."""
     dtype: Fixed[Takes["str | torch.dtype | None", str | None]] = cast(Any, None)

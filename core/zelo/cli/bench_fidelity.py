@@ -10,6 +10,7 @@ from zelo.cli.options import (
     AsOneJson,
     Device,
     Family,
+    Head,
     LocalFilesOnly,
     Model,
     as_usage_error,
@@ -59,6 +60,7 @@ def fidelity(
     ] = None,
     model: Model = DEFAULT_MODEL,
     family: Family = None,
+    head: Head = None,
     device: Device = None,
     dtype: Annotated[
         str | None,
@@ -90,6 +92,7 @@ def fidelity(
         model=model,
         against=None if against is None else tuple(against.split(",")),
         family=family,
+        head=head,
         device=device,
         dtype=dtype,
         queries=queries,

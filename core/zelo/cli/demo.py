@@ -17,6 +17,7 @@ from zelo.cli.options import (
     AsJson,
     Device,
     Family,
+    Head,
     Model,
     as_usage_error,
     sound_text,
@@ -69,6 +70,7 @@ def demo(
     ] = None,
     model: Model = DEFAULT_MODEL,
     family: Family = None,
+    head: Head = None,
     device: Device = None,
     depth: Annotated[
         int, typer.Option(metavar="N", min=1, help="How many BM25 candidates are reranked.")
@@ -96,7 +98,7 @@ def demo(
     from zelo.retrieval.python_docs import python_docs
 
     with as_usage_error():
-        reranker = Reranker(model, family=family, device=device)
+        reranker = Reranker(model, family=family, head=head, device=device)
     with working("reading Python's documentation"):
         docs = python_docs()
         index = BM25([doc.text for doc in docs])

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from zelo.catalog import server_of_environment
-from zelo.cli.options import MODEL, Device, Family, as_usage_error
+from zelo.cli.options import MODEL, Device, Family, Head, as_usage_error
 from zelo.cli.progress import steps
 from zelo.cli.render import json_line, note, out, symbols
 from zelo.errors import InputError, MissingExtraError
@@ -101,6 +101,7 @@ def doctor(
         ),
     ] = None,
     family: Family = None,
+    head: Head = None,
     device: Device = None,
     longest_document: Annotated[
         int,
@@ -128,7 +129,8 @@ def doctor(
 
     Sends pairs with known scores, and others that contradict themselves if something is wrong:
     template, head, scale, order, truncation. Says that all is right, or which known mistake the
-    answers match, and how to mend it.
+    answers match, and how to mend it. Weights at hand are read by sentence-transformers where that
+    is installed, else by transformers alone: theirs are the right scores.
 
     Exit codes: 0 right, 1 wrong, 2 cannot tell.
     """
@@ -145,6 +147,7 @@ def doctor(
             base_url=server,
             served_model_name=served_model_name,
             family=family,
+            head=head,
             dialect=dialect,
             score_scale=scale,
             reference=reference,
@@ -171,6 +174,7 @@ OPTIONS = {
     "base_url": "--base-url",
     "dialect=": "--dialect ",
     "family=": "--family ",
+    "head=": "--head ",
     "score_scale=": "--score-scale ",
 }
 """How arguments that the core's messages name are said on this command line."""

@@ -48,6 +48,7 @@ from zelo.cli.options import (
     Device,
     Dtype,
     Family,
+    Head,
     Instruction,
     Quantization,
     as_usage_error,
@@ -126,6 +127,7 @@ def run(
     compile: Compile = None,
     max_document_tokens: MaxDocumentTokens = None,
     family: Family = None,
+    head: Head = None,
     dialect: Dialect = "auto",
     score_scale: ScoreScale = None,
     keys: Keys = None,
@@ -173,6 +175,7 @@ def run(
         keys=variables,
         reranker={"family": family, "max_document_tokens": max_document_tokens},
         here={
+            "head": head,
             "device": device,
             "dtype": dtype,
             "quantization": quantization,

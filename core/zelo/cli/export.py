@@ -71,7 +71,8 @@ def export(
         typer.Option(
             "--probes/--no-probes",
             help="Compute the scores that a server has to give, for zelo doctor --known: one pass "
-            "over the weights.",
+            "over the weights. They are compared with what another program reads in the model's "
+            "folder, where there is room for it in float32.",
             rich_help_panel=OUTPUT,
         ),
     ] = True,

@@ -21,6 +21,7 @@ __all__ = [
     "DocumentLimit",
     "Dtype",
     "Family",
+    "Head",
     "Instruction",
     "LocalFilesOnly",
     "LongDocuments",
@@ -105,6 +106,15 @@ Family = Annotated[
     typer.Option(
         metavar="NAME",
         help="Kind of model, for a folder that does not tell: zerank-2, zerank-1, qwen3-reranker.",
+        rich_help_panel=MODEL,
+    ),
+]
+Head = Annotated[
+    local.Head | None,
+    typer.Option(
+        metavar="NAME",
+        help="trained: score with a classifier's own head as it is, which was trained further. "
+        "Default: the family's, and any other is refused.",
         rich_help_panel=MODEL,
     ),
 ]

@@ -18,6 +18,7 @@ from zelo.cli.options import (
     DocumentLimit,
     Dtype,
     Family,
+    Head,
     Instruction,
     LocalFilesOnly,
     LongDocuments,
@@ -120,6 +121,7 @@ def rerank(
     ] = False,
     model: Model = DEFAULT_MODEL,
     family: Family = None,
+    head: Head = None,
     device: Device = None,
     dtype: Dtype = None,
     quantization: Quantization = None,
@@ -171,6 +173,7 @@ def rerank(
         reranker = Reranker(
             model,
             family=family,
+            head=head,
             device=device,
             dtype=dtype,
             quantization=quantization,

@@ -21,6 +21,7 @@ from zelo.cli.options import (
     DocumentLimit,
     Dtype,
     Family,
+    Head,
     Instruction,
     LocalFilesOnly,
     LongDocuments,
@@ -102,6 +103,7 @@ def score(
     ] = False,
     model: Model = DEFAULT_MODEL,
     family: Family = None,
+    head: Head = None,
     device: Device = None,
     dtype: Dtype = None,
     quantization: Quantization = None,
@@ -169,6 +171,7 @@ def score(
 
     options = {
         "family": family,
+        "head": head,
         "device": device,
         "dtype": dtype,
         "quantization": quantization,

@@ -16,6 +16,7 @@ from zelo.cli.options import (
     Device,
     Dtype,
     Family,
+    Head,
     LocalFilesOnly,
     Model,
     Quantization,
@@ -52,6 +53,7 @@ def serve(
         ),
     ] = None,
     family: Family = None,
+    head: Head = None,
     device: Device = None,
     dtype: Dtype = None,
     quantization: Quantization = None,
@@ -161,6 +163,7 @@ def serve(
         reranker = Reranker(
             model,
             family=family,
+            head=head,
             device=device,
             dtype=dtype,
             quantization=quantization,

@@ -10,8 +10,9 @@ from zelo.doctor.scales import OutputScale, scales_of
 from zelo.families import Family
 from zelo.wire import Scale
 
-if TYPE_CHECKING:  # imports torch
+if TYPE_CHECKING:  # these import torch
     from zelo.doctor.reference import Reference
+    from zelo.doctor.witness import Testimony
 
 __all__ = ["Claim"]
 
@@ -28,6 +29,15 @@ class Claim:
     """What the right model gives; None where nobody knows."""
     reference: "Reference | None" = None
     """The model's weights, which also tell what each mistake gives."""
+    own: tuple[float, ...] = ()
+    """What zelo reads in the folder, where a witness was asked: by `reference`, or where there is
+    none, as the model in this process answered."""
+    testimony: "Testimony | None" = None
+    """What another program reads there; this then is `known`."""
+    silence: str | None = None
+    """Why no other program could be asked."""
+    long: tuple[int, float] | None = None
+    """Words of a long document of `zelo.doctor.lengths`, and the witness's raw logit of it."""
 
     @property
     def expected(self) -> OutputScale:
@@ -45,6 +55,12 @@ class Claim:
         """Its name is that of a published zerank, whose order is much like any other's."""
         source = ALIASES.get(self.model) or HUB_NAMES.get(self.model)
         return source is not None and (source.family or "").startswith("zerank")
+
+    @property
+    def apart(self) -> list[float]:
+        """How far zelo's own reading is from the witness's, pair by pair, in logits."""
+        told = self.testimony.logits if self.testimony else ()
+        return [abs(a - b) for a, b in zip(self.own, told, strict=True)]
 
     def right(self, known: Known) -> Prediction:
         """Return what a right endpoint would have answered."""

@@ -17,6 +17,7 @@ from zelo.doctor.endpoint import Endpoint
 from zelo.doctor.mistakes import mistake_of_scale
 from zelo.doctor.pairs import PAIRS
 from zelo.doctor.probes import Observations
+from zelo.doctor.reading import folder_check
 from zelo.doctor.report import Finding, Report, Row
 from zelo.doctor.scores import Scores, examine_scores
 from zelo.doctor.truncation import length_check
@@ -26,13 +27,14 @@ __all__ = ["diagnose"]
 
 def diagnose(seen: Observations, claim: Claim, endpoint: Endpoint) -> Report:
     """Say whether an endpoint is what it claims to be, and what is wrong if it is not."""
-    scores = examine_scores(seen, claim)
+    folder, misread = folder_check(claim, here=endpoint.kind == "local")
+    scores = examine_scores(seen, claim, misread)
     scale, right = scores.scale or claim.expected, scores.right
     order, misplaced = order_check(seen)
     # what was cut shows only where the prompt is right
     asked_rightly = not _in_prompt(scores.findings, claim)
     length, cut = length_check(seen, claim, scale) if asked_rightly else (None, None)
-    checks = [scores.check, order, template_check(seen, scale), length]
+    checks = [scores.check, folder, order, template_check(seen, scale), length]
     checks += [forged_check(seen, scale), instruction_check(seen, scale), blank_check(seen)]
     findings = list(scores.findings)
     known = {finding.mistake for finding in findings}

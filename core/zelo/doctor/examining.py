@@ -10,12 +10,14 @@ from zelo.checks import at_least_zero, one_of, positive_seconds
 from zelo.doctor.claim import Claim
 from zelo.doctor.diagnosis import diagnose
 from zelo.doctor.endpoint import Endpoint, LocalEndpoint, RemoteEndpoint
+from zelo.doctor.lengths import long_pair
 from zelo.doctor.matching import compared
-from zelo.doctor.pairs import Known, known_in, published
+from zelo.doctor.pairs import PAIRS, Known, known_in, published
 from zelo.doctor.probes import observe
 from zelo.doctor.report import Report
-from zelo.errors import InputError, MissingExtraError, UnknownModelError, ZeloError
+from zelo.errors import InputError, MissingExtraError, ModelError, UnknownModelError, ZeloError
 from zelo.families import FAMILIES, Family, family_named
+from zelo.local.options import Head, InstanceKey
 from zelo.patience import Patience
 from zelo.remote.address import Address
 from zelo.remote.http import Http
@@ -23,8 +25,8 @@ from zelo.remote.making import key_of
 from zelo.reranker import Reranker
 from zelo.wire import DIALECTS, Scale
 
-if TYPE_CHECKING:  # imports torch
-    from zelo.doctor.reference import Reference
+if TYPE_CHECKING:  # these import torch
+    from zelo.local.checkpoint import Checkpoint
 
 __all__ = ["Examination", "examine"]
 
@@ -42,6 +44,8 @@ class Examination:
     served_model_name: str | None = None
     """What the server calls the model; None for the model's own name."""
     family: str | None = None
+    head: Head | None = None
+    """How the head of a folder is read, as `zelo.Reranker` takes it."""
     dialect: str = "auto"
     score_scale: Scale | None = None
     """What its numbers ought to be; None for what its dialect promises, or probabilities."""
@@ -103,23 +107,23 @@ def _examined(
     wanted: Examination, source: ModelSource | None, address: Address | None, on_step: OnStep
 ) -> Report:
     told = known_in(wanted.known) if wanted.known else published(wanted.model)
-    family = _family(wanted, source, told)
+    checkpoint = _checkpoint(wanted, source)
+    family = checkpoint.family if checkpoint else _family(wanted, source, told)
+    # a copy of the weights at a time: that which answers, the witness's, and the reference's
     endpoint = _endpoint(wanted, family, source, address, on_step)
     try:
-        reference = _reference(wanted, source, on_step)
-        family = family or (reference.family if reference else None)
-        claim = Claim(
-            wanted.model,
-            family or FAMILIES["zerank"],
-            endpoint.scale,
-            _known(wanted.model, told, reference),
-            reference,
-        )
         seen = observe(endpoint, family, wanted.longest, on_step)
-        on_step("comparing")
-        return diagnose(seen, claim, endpoint)
     finally:
         endpoint.close()
+    claim = Claim(wanted.model, family or FAMILIES["zerank"], endpoint.scale, told)
+    if checkpoint is not None:
+        on_step(f"letting another program read {checkpoint.files.folder}")
+        claim = _with_witness(replace(claim, own=seen.numbers), wanted, checkpoint)
+        if _folder(wanted, source) is not None:
+            on_step(f"loading {checkpoint.files.folder} to compare with")
+            claim = _with_reference(claim, wanted, checkpoint)
+    on_step("comparing")
+    return diagnose(seen, claim, endpoint)
 
 
 def _endpoint(
@@ -131,7 +135,9 @@ def _endpoint(
 ) -> Endpoint:
     if address is None:
         on_step(f"loading {wanted.model}")
-        reranker = Reranker(wanted.model, family=wanted.family, device=wanted.device)
+        reranker = Reranker(
+            wanted.model, family=wanted.family, head=wanted.head, device=wanted.device
+        )
         return LocalEndpoint(reranker)
     on_step(f"asking {address.root} what it is")
     folder = source.folder if source else None
@@ -162,39 +168,85 @@ def _family(wanted: Examination, source: ModelSource | None, told: Known | None)
     return None if name is None else family_named(name)
 
 
-def _reference(
-    wanted: Examination, source: ModelSource | None, on_step: OnStep
-) -> "Reference | None":
-    """Load the weights to compare with: those given, or those of a model that is a folder."""
-    folder = wanted.reference or (source.folder if source and not wanted.known else None)
-    if folder is None:
+def _folder(wanted: Examination, source: ModelSource | None) -> Path | None:
+    """Return the folder with weights to compare with, where one is given or the model is one."""
+    return wanted.reference or (source.folder if source and not wanted.known else None)
+
+
+def _checkpoint(wanted: Examination, source: ModelSource | None) -> "Checkpoint | None":
+    """Say what stands in the weights to compare with, loading none; None where there are none.
+
+    A model of the hub that runs here has to be fetched anyway.
+    """
+    folder = _folder(wanted, source)
+    fetched = source is not None and wanted.base_url is None and wanted.known is None
+    if folder is None and not fetched:
         return None
-    on_step(f"loading {folder} to compare with")
     try:
-        from zelo.doctor.reference import Reference
+        from zelo.local.checkpoint import inspect_checkpoint
+        from zelo.local.instances import model_folder
     except ImportError as error:
         raise MissingExtraError("comparing with weights", "local") from error
-    return Reference(folder, wanted.family or (source.family if source else None), wanted.device)
+    if folder is None:
+        assert source is not None  # noqa: S101 - or nothing was fetched
+        folder = model_folder(InstanceKey(source))
+    return inspect_checkpoint(
+        folder, wanted.family or (source.family if source else None), wanted.head
+    )
 
 
-def _known(model: str, told: Known | None, reference: "Reference | None") -> Known | None:
-    """Return what the right model gives: by its weights, or as it was told.
+def _with_witness(claim: Claim, wanted: Examination, checkpoint: "Checkpoint") -> Claim:
+    """Add what another program reads in the folder."""
+    from zelo.doctor.witness import testify
+    from zelo.local.device import choose_device
+
+    # a server may cut long documents for good reasons of its own
+    longest = wanted.longest if wanted.base_url is None else 0
+    pairs = [*PAIRS, *([long_pair(longest)] if longest else [])]
+    try:
+        testimony = testify(checkpoint, pairs, choose_device(wanted.device))
+    except ModelError as error:
+        return replace(claim, silence=str(error))
+    logits = testimony.logits[: len(PAIRS)]
+    told = f"computed in float32 by {testimony.witness}, from the folder as it is"
+    return replace(
+        claim,
+        known=_agreed(claim, Known(f"{told}: {checkpoint.files.folder}", logits)),
+        testimony=replace(testimony, logits=logits),
+        long=(longest, testimony.logits[-1]) if longest else None,
+    )
+
+
+def _with_reference(claim: Claim, wanted: Examination, checkpoint: "Checkpoint") -> Claim:
+    """Add what zelo reads in the folder; it is what is right where nobody else could read it."""
+    from zelo.doctor.prompts import RIGHT
+    from zelo.doctor.reference import Reference
+
+    folder, family = checkpoint.files.folder, checkpoint.family.name
+    reference = Reference(folder, family, wanted.device, wanted.head)
+    claim = replace(claim, reference=reference, own=tuple(reference.logits(RIGHT, PAIRS)))
+    if claim.testimony is not None:
+        return claim
+    known = Known(f"{reference.source}, by zelo's own reading only", claim.own)
+    return replace(claim, known=_agreed(claim, known))
+
+
+def _agreed(claim: Claim, computed: Known) -> Known:
+    """Return what the weights give, if it is what was told of the model, where anything was.
 
     Raises:
-        InputError: the weights give other numbers than were told of the model.
+        InputError: it is not.
     """
-    if reference is None:
-        return told
-    computed = reference.known()
-    if told is None:
+    if claim.known is None:
         return computed
-    claim = Claim(model, reference.family, "probability")
-    scores = [number for number in claim.right(computed).numbers() if number is not None]
-    fit = compared(claim.right(told), scores, reference.family)
+    of_model = replace(claim, scale="probability")
+    scores = [number for number in of_model.right(computed).numbers() if number is not None]
+    fit = compared(of_model.right(claim.known), scores, claim.family)
     if not fit.fits:
         message = (
-            f"the reference is not {model}: its scores are off from the published ones by up to "
-            f"{fit.largest:.2f}"
+            f"the reference is not {claim.model}: its scores are off from the published ones by "
+            f"up to {fit.largest:.2f}"
         )
         raise InputError(message)
-    return replace(computed, source=f"{computed.source}, and equal to those published for {model}")
+    published_too = f"{computed.source}, and equal to those published for {claim.model}"
+    return replace(computed, source=published_too)

@@ -105,6 +105,20 @@ MISTAKES = {
             ),
         ),
         Mistake(
+            "read-otherwise",
+            "the folder is read otherwise",
+            "The program that the folder was made for reads other scores in it: zelo's are not "
+            "those of the model.",
+            Fix(
+                "Look for what the folder says besides weights and prompt: a default prompt, a "
+                "template or a length of its own in sentence-transformers' files, an "
+                "adapter_config.json beside the weights, two sets of weights (model.safetensors "
+                "and an index), an lm_head.weight beside tie_word_embeddings. Save the model "
+                "again without it (merge the adapter, keep one set of weights); score with the "
+                "other program until then."
+            ),
+        ),
+        Mistake(
             "random-head",
             "random score head",
             "The order has nothing to do with relevance: the head was never loaded, and was filled "
@@ -241,7 +255,8 @@ MISTAKES = {
             "Short pairs are right and long ones are not, though nothing of them was cut.",
             Fix(
                 "Look for what only long prompts meet: RoPE scaling (YaRN must be off), sliding "
-                "windows, chunks, a quantised KV cache."
+                "windows, chunks, a quantised KV cache; of a folder, a length in "
+                "sentence-transformers' files or tokenizer_config.json."
             ),
         ),
         Mistake(

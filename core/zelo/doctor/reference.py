@@ -19,6 +19,7 @@ from zelo.families import Answer
 from zelo.local import device as devices
 from zelo.local.checkpoint import Checkpoint, inspect_checkpoint
 from zelo.local.head import read_score_row
+from zelo.local.options import Head
 from zelo.local.quiet import quiet
 
 __all__ = ["Reference"]
@@ -32,14 +33,21 @@ class Reference:
     Args:
         folder: the model, in any form that zelo reads.
         family: its family, where the folder does not tell.
+        head: as `zelo.Reranker` takes it.
         device: a torch device; default, an accelerator if there is one.
 
     Raises:
         ModelError: the folder cannot be read, or is no model that zelo knows.
     """
 
-    def __init__(self, folder: Path, family: str | None = None, device: str | None = None) -> None:
-        checkpoint = inspect_checkpoint(folder, family)
+    def __init__(
+        self,
+        folder: Path,
+        family: str | None = None,
+        device: str | None = None,
+        head: Head | None = None,
+    ) -> None:
+        checkpoint = inspect_checkpoint(folder, family, head)
         self.family = checkpoint.family
         self.prompts = Prompts(checkpoint.files.tokenizer_json, checkpoint.encoder)
         self._checkpoint = checkpoint

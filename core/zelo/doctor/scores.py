@@ -16,6 +16,7 @@ from zelo.doctor.tolerances import (
     LOWER_PRECISION_LOGIT,
     LOWER_PRECISION_SCORE,
     MARGIN,
+    READING,
 )
 
 __all__ = ["Scores", "examine_scores"]
@@ -36,16 +37,18 @@ class Scores:
     """The scale that they are found to be on; None where that cannot be told."""
 
 
-def examine_scores(seen: Observations, claim: Claim) -> Scores:
-    """Judge the numbers of the pairs."""
+def examine_scores(seen: Observations, claim: Claim, misread: Finding | None = None) -> Scores:
+    """Judge the numbers of the pairs; those of a folder that is misread need no other mistake."""
     if claim.known is None:
         return _without_knowledge(seen, claim)
     right = compared(claim.right(claim.known), seen.numbers, claim.family)
-    if right.fits:
+    if right.fits and misread is None:
         told = claim.expected.told(right.largest)
         text = f"{right.pairs} pairs, max deviation {told}"
         return Scores("correct", Check(NAME, "ok", text), (), right, claim.expected)
     check = Check(NAME, "wrong", f"{right.pairs} pairs, off by up to {right.largest:.2g}")
+    if misread is not None:
+        return Scores("wrong", check, (misread,), right, claim.expected)
     matched = _matched(seen, claim, claim.known, right)
     if matched is not None:
         fit, findings = matched
@@ -104,6 +107,8 @@ def _of_mistakes(claim: Claim) -> Iterator[Prediction]:
     """Make every known mistake with the weights, where they are at hand."""
     if claim.reference is None:
         return
+    if max(claim.apart, default=0.0) > READING:
+        yield from _on_all_scales(claim, ("read-otherwise",), "zelo's own reading", claim.own)
     from zelo.doctor.prompts import ways  # brings tokenizers
 
     for way in ways(claim.family)[1:]:

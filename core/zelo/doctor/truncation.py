@@ -32,9 +32,26 @@ def length_check(
         return Check(NAME, "unknown", seen.refusals[NAME]), None
     if seen.lengths is None:
         return None, None
+    if finding := _against_witness(seen.lengths, claim, scale):
+        return Check(NAME, "wrong", finding.evidence), finding
     if claim.reference is None:
         return _alone(seen.lengths, scale)
     return _with_weights(seen.lengths, claim, claim.reference, scale)
+
+
+def _against_witness(lengths: Lengths, claim: Claim, scale: OutputScale) -> Finding | None:
+    """Compare with what another program reads of a long document in the same folder."""
+    if claim.long is None or claim.testimony is None:
+        return None
+    words, logit = claim.long
+    low, high = scale.interval(logit, claim.family)
+    for asked, number in zip(lengths.words, lengths.numbers, strict=True):
+        if asked == words and not low <= number <= high:
+            off = scale.told(abs(number - scale.number(logit)))
+            by = claim.testimony.witness
+            evidence = f"a document of {words:,} words is off by {off} from what {by} reads of it"
+            return Finding("long-documents", evidence)
+    return None
 
 
 def _alone(lengths: Lengths, scale: OutputScale) -> tuple[Check, Finding | None]:

@@ -15,6 +15,8 @@ from zelo.exporting.export import OnBytes
 from zelo.exporting.frames import Frame
 from zelo.exporting.source import Source
 from zelo.exporting.weights import Dtype, write_weights
+from zelo.local.checkpoint import CONTROL_NAMES, SCORE_ROW
+from zelo.local.head import score_row_note
 
 __all__ = ["SCORE", "write_classifier", "write_json"]
 
@@ -25,6 +27,7 @@ FORGOTTEN = (
     *("auto_map", "transformers_version", "_name_or_path", "tokenizer_class"),
     # of "regression" vLLM makes no sigmoid, and transformers allows no other for a single label
     "problem_type",
+    *(CONTROL_NAMES, SCORE_ROW),  # of an export that was saved again
 )
 """Keys of config.json that say something of the source, and not of the export."""
 
@@ -76,7 +79,8 @@ def _config(source: Source, frame: Frame, dtype: Dtype) -> dict[str, Any]:
     parsed = source.parsed_config
     kept = {key: value for key, value in source.config.items() if key not in FORGOTTEN}
     rope: dict[str, Any] = dict(parsed.rope_parameters or {})
-    return kept | {
+    named = {} if frame.control_names is None else {CONTROL_NAMES: dict(frame.control_names)}
+    return (kept | named) | {
         "architectures": ["Qwen3ForSequenceClassification"],
         "num_labels": 1,
         "id2label": {"0": LABEL},  # SGLang normalises the answer to 1 or -1 where there is none
@@ -89,4 +93,5 @@ def _config(source: Source, frame: Frame, dtype: Dtype) -> dict[str, Any]:
         "rope_parameters": rope,  # transformers 5
         "rope_theta": rope["rope_theta"],  # transformers 4
         "zelo_family": source.family.name,
+        SCORE_ROW: score_row_note(source.scaled_row, source.family.scale),
     }

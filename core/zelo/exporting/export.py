@@ -9,10 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-__all__ = ["RECORD", "Export", "ExportedFile", "Flag", "OnBytes", "Serving", "Statement"]
+__all__ = ["Export", "ExportedFile", "Flag", "OnBytes", "Serving", "Statement"]
 
-RECORD = "zelo-export.json"
-"""The file in an export's folder that says what it is."""
 OnBytes = Callable[[int, int], None]
 """Called with (bytes of weights written, bytes of weights in all)."""
 

@@ -46,6 +46,9 @@ class Frame:
     eos_token: str
     template: str | None = None
     """Jinja, for messages of the roles `query` and `document`."""
+    control_names: Mapping[str, str] | None = None
+    """What control tokens are called in this tokenizer, by their usual names, where another name
+    stands for them; None for a tokenizer that knows none by name."""
 
     @property
     def pad_id(self) -> int:
@@ -96,6 +99,7 @@ def templated(source: Source) -> Frame:
         pad_token=names[_padding(source)],
         eos_token=names[IM_END],
         template=template,
+        control_names=names,
     )
     tokenizer = frame.tokenizer()
 
@@ -172,6 +176,7 @@ def plain(source: Source) -> Frame:
         json.dumps(description, ensure_ascii=False),
         pad_token=_padding(source),
         eos_token=IM_END,
+        control_names={},
     )
     tokenizer = frame.tokenizer()
 

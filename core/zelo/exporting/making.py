@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zelo.errors import InputError, MissingExtraError
-from zelo.exporting.export import RECORD, Export, ExportedFile, OnBytes
+from zelo.exporting.export import Export, ExportedFile, OnBytes
 from zelo.exporting.folders import whole_folder
+from zelo.local.files import EXPORT_RECORD
 
 if TYPE_CHECKING:  # these import torch
     from zelo.exporting.engines import Engine, Request, Written
@@ -49,6 +50,8 @@ def export(
         cache_dir: the hub's cache.
         probes: compute the scores that a server must give, which `zelo doctor --known` reads. It
             takes one pass over the weights: seconds for small models, some minutes for 4B ones.
+            Where there is room for the whole model in float32, sentence-transformers, or else
+            transformers, reads the model's folder too, and has to find the same scores there.
         force: replace a folder that exists.
         on_stage: told of each piece of long work.
 
@@ -78,6 +81,8 @@ def export(
         written = chosen.write(request)
         if probes:
             written = _with_probes(request, written, on_stage("computing reference scores"))
+        else:
+            written = _without_probes(written)
         found = _described(chosen, source, request, written, probes)
         _document(found, into)
         return replace(found, files=_files(into))
@@ -88,6 +93,13 @@ def _with_probes(request: "Request", written: "Written", on_bytes: OnBytes) -> "
 
     shown = write_probes(request.source, request.into, on_bytes)
     return replace(written, statements=(*written.statements, *shown))
+
+
+def _without_probes(written: "Written") -> "Written":
+    from zelo.exporting.probes import unwitnessed
+
+    shown = unwitnessed("exporting with probes compares them")
+    return replace(written, statements=(*written.statements, shown))
 
 
 def _described(
@@ -116,7 +128,7 @@ def _document(found: Export, into: Path) -> None:
     from zelo.exporting.readme import readme
 
     (into / README).write_text(readme(found), encoding="utf-8")
-    write_json(into / RECORD, found.as_json())
+    write_json(into / EXPORT_RECORD, found.as_json())
 
 
 def _files(into: Path) -> tuple[ExportedFile, ...]:

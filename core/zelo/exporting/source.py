@@ -16,10 +16,9 @@ from transformers import Qwen3Config, Qwen3Model
 
 from zelo.catalog import ModelSource, resolve
 from zelo.errors import ModelFileError, UnsupportedModelError
-from zelo.exporting.export import RECORD
 from zelo.families import Family
 from zelo.local.checkpoint import Checkpoint, inspect_checkpoint
-from zelo.local.files import refuse_faults, tensor_entries
+from zelo.local.files import EXPORT_RECORD, refuse_faults, tensor_entries
 from zelo.local.head import read_score_row
 from zelo.local.instances import model_folder
 from zelo.local.options import InstanceKey
@@ -151,7 +150,7 @@ def open_source(
         local_files_only=local_files_only,
     )
     folder = model_folder(key)
-    if (folder / RECORD).is_file():
+    if (folder / EXPORT_RECORD).is_file():
         message = (
             f"{folder} is an export itself, written for another engine; export the model that it "
             "was made of"

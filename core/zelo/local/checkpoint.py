@@ -1,7 +1,8 @@
 """What a model folder holds, told from its own marks and never guessed.
 
 Three forms are known: the sentence-transformers form (modules.json with LogitScore), a plain
-Qwen3ForCausalLM, and a converted Qwen3ForSequenceClassification. Reads JSON and the headers of
+Qwen3ForCausalLM, and a converted Qwen3ForSequenceClassification, also as sentence-transformers or
+`zelo export` writes one (modules.json with a Transformer alone). Reads JSON and the headers of
 safetensors files; runs no code from the folder and loads no layer.
 """
 
@@ -17,11 +18,21 @@ from tokenizers import Tokenizer
 from zelo.errors import InputError, ModelFileError, UnsupportedModelError
 from zelo.families import FAMILIES, Family, family_named
 from zelo.local.cross_encoder import CrossEncoderPrompt
-from zelo.local.files import UNREADABLE, missing, read_json, read_text, tensor_entries
+from zelo.local.files import (
+    EXPORT_RECORD,
+    UNREADABLE,
+    missing,
+    read_json,
+    read_text,
+    tensor_entries,
+)
+from zelo.local.options import Head
 from zelo.local.prompt import PromptEncoder, text_tokenizer
 
 __all__ = [
+    "CONTROL_NAMES",
     "PAIRWISE",
+    "SCORE_ROW",
     "Checkpoint",
     "CheckpointFiles",
     "inspect_checkpoint",
@@ -31,6 +42,13 @@ __all__ = [
 
 PAIRWISE = "ZeloPairwise"
 """The architecture that zelo names in the folder of a pairwise model, which is no reranker."""
+CONTROL_NAMES = "zelo_control_tokens"
+"""The key of config.json under which `zelo export` says what it calls control tokens in this
+folder's tokenizer, by their usual names: {"<|im_start|>": ...}. Empty where nothing is renamed."""
+SCORE_ROW = "zelo_score_row"
+"""The key of config.json under which `zelo export` says what the family's row was divided by to
+make `score.weight`, with a digest of that; see `zelo.local.head`."""
+CLASSIFIER = "Qwen3ForSequenceClassification"
 
 EMBEDDING = "embed_tokens.weight"
 WRAPPERS = {
@@ -57,8 +75,29 @@ class CheckpointFiles:
 
     @cached_property
     def tokenizer_json(self) -> str:
-        """The text of tokenizer.json."""
-        return read_text(self.folder / "tokenizer.json")
+        """The text of tokenizer.json, in which control tokens have their usual names."""
+        text = read_text(self.folder / "tokenizer.json")
+        names = self.control_names
+        if not names:
+            return text
+        usual = {own: name for name, own in names.items()}
+        try:
+            description = json.loads(text)
+            for token in description["added_tokens"]:
+                token["content"] = usual.get(token["content"], token["content"])
+        except UNREADABLE as error:
+            message = f"{self.folder / 'tokenizer.json'} is no tokenizer; export the model again"
+            raise ModelFileError(message) from error
+        return json.dumps(description, ensure_ascii=False)
+
+    @property
+    def control_names(self) -> dict[str, str]:
+        """What control tokens are called in this folder's files, where not by their usual names."""
+        names = self.config.get(CONTROL_NAMES) or {}
+        if not isinstance(names, dict) or not all(isinstance(one, str) for one in names.values()):
+            message = f"{self.folder / 'config.json'} has no sound {CONTROL_NAMES}; export again"
+            raise ModelFileError(message)
+        return names
 
     @cached_property
     def vocabulary(self) -> dict[str, int]:
@@ -102,6 +141,8 @@ class Checkpoint:
     family: Family
     converted: bool
     """The score row stands in `score.weight`, not in the vocabulary projection."""
+    trained: bool = False
+    """That row is what somebody trained, not one that answers are read with."""
     answer_ids: tuple[int, int | None] | None = None
     """Tokens of the positive and the negative answer, where the folder names them."""
     prompt: CrossEncoderPrompt | None = field(default=None, repr=False, compare=False)
@@ -131,43 +172,62 @@ class Checkpoint:
         return int(min(self.max_tokens, self.prompt.max_tokens if self.prompt else math.inf))
 
 
-def inspect_checkpoint(folder: Path, family: str | None = None) -> Checkpoint:
+def inspect_checkpoint(
+    folder: Path, family: str | None = None, head: Head | None = None
+) -> Checkpoint:
     """Find out which form and family a folder holds, and how it wants to be asked.
 
     `family` is needed where folders of different families look alike, and is checked against
-    the folder's own marks where they speak.
+    the folder's own marks where they speak. With `head="trained"`, the scale is the classifier's
+    own: its output is the logit, and the sigmoid of that the probability.
 
     Raises:
         ModelFileError: a file is missing, cut short or unreadable.
         UnsupportedModelError: the folder is none of the three forms, its family is not told, or
             it says of its prompt what zelo cannot do.
-        InputError: `family` is unknown or contradicts the folder.
+        InputError: `family` is unknown or contradicts the folder, or so does `head`.
     """
-    found = recognise(folder, family)
+    found = recognise(folder, family, head)
     if not (folder / "modules.json").is_file():
         return found
     prompt = CrossEncoderPrompt(folder)
-    return replace(found, family=prompt.family(found.family), prompt=prompt)
+    asked = prompt.family(found.family)
+    for usual, own in found.files.control_names.items():  # which the template has
+        asked = replace(asked, prompt=asked.prompt.replace(own, usual))
+    return replace(found, family=asked, prompt=prompt)
 
 
-def recognise(folder: Path, family: str | None = None) -> Checkpoint:
+def recognise(folder: Path, family: str | None = None, head: Head | None = None) -> Checkpoint:
     """Find out which form and family a folder holds, whatever it says of its prompt.
 
     Raises:
         ModelFileError, UnsupportedModelError, InputError: as `inspect_checkpoint`.
     """
     wanted = family_named(family) if family else None
+    _refuse_foreign_export(folder)
     files = read_checkpoint_files(folder)
-    architecture = _architecture(files)
+    converted = _architecture(files) == CLASSIFIER
     _check_config(files)
     _refuse_prefix(files)
-    if (folder / "modules.json").is_file():
-        found, answer_ids = _sentence_transformers_family(files, wanted)
-        converted = architecture == "Qwen3ForSequenceClassification"
-        return Checkpoint(files, found, converted, answer_ids)
-    if architecture == "Qwen3ForSequenceClassification":
-        return Checkpoint(files, wanted or _converted_family(files), converted=True)
-    return Checkpoint(files, wanted or _plain_family(files), converted=False)
+    modules = _modules(files, converted)
+    if head == "trained":
+        if not converted or len(modules) > 1:
+            message = (
+                f"head='trained' reads the head of a classifier ({CLASSIFIER}), and {folder} "
+                "answers with its vocabulary; leave head= out"
+            )
+            raise InputError(message)
+        _check_activation(files)
+        found = replace(wanted or _trained_family(files), scale=1.0)
+        return Checkpoint(files, found, converted=True, trained=True)
+    answer_ids = None
+    if len(modules) > 1:
+        found, answer_ids = _sentence_transformers_family(files, modules[1], wanted)
+    elif converted:
+        found = wanted or _converted_family(files)
+    else:
+        found = wanted or _plain_family(files)
+    return Checkpoint(files, found, converted, answer_ids=answer_ids)
 
 
 def read_checkpoint_files(folder: Path) -> CheckpointFiles:
@@ -218,7 +278,7 @@ def _architecture(files: CheckpointFiles) -> str:
             f"zelo train judge --judge pairwise:{files.folder}, and rank with a reranker"
         )
         raise UnsupportedModelError(message)
-    known = ("Qwen3ForCausalLM", "Qwen3ForSequenceClassification")
+    known = ("Qwen3ForCausalLM", CLASSIFIER)
     if model_type != "qwen3" or architectures[0] not in known:
         message = (
             f"{files.folder} holds architecture {architectures[0]!r} of model type "
@@ -280,21 +340,10 @@ def _own_mark(files: CheckpointFiles) -> str | None:
 
 
 def _sentence_transformers_family(
-    files: CheckpointFiles, wanted: Family | None
+    files: CheckpointFiles, module: dict[str, Any], wanted: Family | None
 ) -> tuple[Family, tuple[int, int | None]]:
     """Read LogitScore's token ids and the family off them, which is to be the one asked for."""
-    modules = _modules(files)
-    kinds = [str(module.get("type", "")).rpartition(".")[2] for module in modules]
-    if kinds != ["Transformer", "LogitScore"]:
-        message = f"{files.folder / 'modules.json'} lists {kinds}. {SUPPORTED}."
-        raise UnsupportedModelError(message)
-    if modules[0].get("path"):
-        message = (
-            f"{files.folder / 'modules.json'} has its Transformer in the folder "
-            f"{modules[0]['path']!r}; zelo reads one whose files lie beside modules.json"
-        )
-        raise UnsupportedModelError(message)
-    score = read_json(files.folder / str(modules[1].get("path", "")) / "config.json")
+    score = read_json(files.folder / str(module.get("path", "")) / "config.json")
     ids: tuple[Any, Any] = (score.get("true_token_id"), score.get("false_token_id"))
     by_ids = {name: _answer_ids(files, FAMILIES[name]) for name in ("zerank-2", "qwen3-reranker")}
     found = wanted or FAMILIES.get(
@@ -317,13 +366,46 @@ def _sentence_transformers_family(
     return found, ids
 
 
-def _modules(files: CheckpointFiles) -> list[dict[str, Any]]:
+def _modules(files: CheckpointFiles, converted: bool) -> list[dict[str, Any]]:
+    """Return the modules that modules.json lists: none without the file, else one or two.
+
+    Raises:
+        UnsupportedModelError: they are others than a reranker has.
+    """
     path = files.folder / "modules.json"
+    if not path.is_file():
+        return []
     try:
-        modules = json.loads(read_text(path))
-        return [dict(module) for module in modules]
+        modules = [dict(module) for module in json.loads(read_text(path))]
     except (ValueError, TypeError, RecursionError) as error:
         raise ModelFileError(f"{path} is not a JSON list of modules; fetch it again") from error
+    kinds = [str(module.get("type", "")).rpartition(".")[2] for module in modules]
+    # a classifier has its head within the Transformer
+    if kinds != ["Transformer", "LogitScore"] and not (converted and kinds == ["Transformer"]):
+        raise UnsupportedModelError(f"{path} lists {kinds}. {SUPPORTED}.")
+    if modules[0].get("path"):
+        message = (
+            f"{path} has its Transformer in the folder {modules[0]['path']!r}; zelo reads one "
+            "whose files lie beside modules.json"
+        )
+        raise UnsupportedModelError(message)
+    return modules
+
+
+def _refuse_foreign_export(folder: Path) -> None:
+    """Refuse what `zelo export` wrote for an engine that writes prompts in its own way."""
+    record = folder / EXPORT_RECORD
+    if not record.is_file():
+        return
+    config = folder / "config.json"
+    if config.is_file() and CONTROL_NAMES in read_json(config):
+        return
+    told = read_json(record)
+    message = (
+        f"{folder} is an export for {told.get('engine')}, which writes prompts in a way of its "
+        f"own; load the model that it was made of, {told.get('model')}"
+    )
+    raise UnsupportedModelError(message)
 
 
 def _answer_ids(files: CheckpointFiles, family: Family) -> tuple[int | None, int | None]:
@@ -357,3 +439,32 @@ def _converted_family(files: CheckpointFiles) -> Family:
 
     mark = _own_mark(files)
     return FAMILIES[mark] if mark else family_of_score_row(files)
+
+
+def _check_activation(files: CheckpointFiles) -> None:
+    """Refuse a classifier whose own probability is no sigmoid of its output.
+
+    Identity is none of its own: sentence-transformers then answers with the output itself.
+    """
+    saved = files.folder / "config_sentence_transformers.json"
+    told = read_json(saved).get("activation_fn") if saved.is_file() else None
+    if told is None:
+        kept = files.config.get("sentence_transformers")
+        told = kept.get("activation_fn") if isinstance(kept, dict) else None
+    if told is not None and str(told).rpartition(".")[2] not in ("Sigmoid", "Identity"):
+        message = (
+            f"{files.folder} makes scores of its head's output by {told}; zelo knows the sigmoid"
+        )
+        raise UnsupportedModelError(message)
+
+
+def _trained_family(files: CheckpointFiles) -> Family:
+    """Return the family that the folder names: a trained row tells none."""
+    mark = _own_mark(files)
+    if mark is None:
+        message = (
+            f"{files.folder} does not say which prompt its trained head reads: say so with "
+            "family='zerank-2', 'zerank-1' or 'qwen3-reranker'"
+        )
+        raise UnsupportedModelError(message)
+    return FAMILIES[mark]

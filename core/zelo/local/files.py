@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from zelo.errors import ModelFileError
 
 __all__ = [
+    "EXPORT_RECORD",
     "UNREADABLE",
     "TensorEntry",
     "is_whole",
@@ -23,6 +24,8 @@ __all__ = [
     "tensor_entries",
 ]
 
+EXPORT_RECORD = "zelo-export.json"
+"""The file in an export's folder that says what it is."""
 WORK = ("refined/model", "model")
 """Where the work folder of zelo train run holds a reranker, the better one first."""
 

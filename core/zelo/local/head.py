@@ -2,9 +2,12 @@
 
 A causal model has it in its vocabulary projection, which is never multiplied as a whole. A
 converted classifier has it in `score.weight`, as it was or divided by the family's scale; which of
-the two is told by comparing it with the row it was made from, in the same file.
+the two is told by comparing it with the row it was made from, in the same file. `zelo export` notes
+it down beside a digest of the row, as an export has no projection. A row that was trained further
+is taken for the score's only by who says so.
 """
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,13 +18,17 @@ from safetensors import SafetensorError, safe_open
 
 from zelo.errors import ModelFileError, UnsupportedModelError
 from zelo.families import FAMILIES, Family
-from zelo.local.checkpoint import Checkpoint, CheckpointFiles
+from zelo.local.checkpoint import SCORE_ROW, Checkpoint, CheckpointFiles
 
-__all__ = ["family_of_score_row", "read_score_row"]
+__all__ = ["family_of_score_row", "read_score_row", "score_divisor", "score_row_note"]
 
 EMBEDDINGS = ("model.embed_tokens.weight", "embed_tokens.weight")
 PROJECTION = "lm_head.weight"
 SCORE = "score.weight"
+TRAINED = (
+    "If it was trained further, score with it as it is: head='trained', with the family= whose "
+    "prompt it was trained in."
+)
 
 # bfloat16 keeps 8 bits, so a rounded row differs from its source by at most 2**-8 of each value
 TOLERANCE = 2**-7
@@ -35,20 +42,54 @@ def read_score_row(checkpoint: Checkpoint, positive: int, negative: int | None) 
             was trained for something else.
         ModelFileError: the tensor it would be read from is missing.
     """
-    source = _vocabulary_row(checkpoint.files, positive, negative)
     if not checkpoint.converted:
-        return source
+        return _vocabulary_row(checkpoint.files, positive, negative)
     row = _converted_row(checkpoint.files)
-    divisor = _divisor(row, source, checkpoint.family)
+    return row * score_divisor(checkpoint, positive, negative)
+
+
+def score_divisor(checkpoint: Checkpoint, positive: int, negative: int | None) -> float:
+    """Return how many times a converted folder's output the family's raw logit is.
+
+    Raises:
+        UnsupportedModelError, ModelFileError: as `read_score_row`.
+    """
+    if checkpoint.trained:
+        return 1.0
+    row = _converted_row(checkpoint.files)
+    divisor = _noted_divisor(checkpoint, row)
+    if divisor is None:
+        source = _vocabulary_row(checkpoint.files, positive, negative)
+        divisor = _divisor(row, source, checkpoint.family)
     if divisor is None:
         message = (
             f"score.weight in {checkpoint.files.folder} is not the answer row of family "
             f"{checkpoint.family.name!r}, whole or divided by its scale; a random or foreign "
-            "head would give meaningless scores. Convert the original checkpoint again, or name "
-            "the right family."
+            f"head would give meaningless scores. Convert the original checkpoint again, or name "
+            f"the right family. {TRAINED}"
         )
         raise UnsupportedModelError(message)
-    return row * divisor
+    return divisor
+
+
+def score_row_note(row: torch.Tensor, divisor: float) -> dict[str, Any]:
+    """Return what an export notes of its `score.weight`, (hidden,) in float32, under `SCORE_ROW`.
+
+    It is worth something for just this row: of one that was trained further it says nothing.
+    """
+    digest = hashlib.blake2b(row.contiguous().numpy().tobytes(), digest_size=16)
+    return {"divisor": divisor, "digest": digest.hexdigest()}
+
+
+def _noted_divisor(checkpoint: Checkpoint, row: torch.Tensor) -> float | None:
+    config, family = checkpoint.files.config, checkpoint.family
+    noted, exported = config.get(SCORE_ROW), FAMILIES.get(str(config.get("zelo_family")))
+    divisor = noted.get("divisor") if isinstance(noted, dict) else None
+    if not isinstance(divisor, int | float) or noted != score_row_note(row, divisor):
+        return None
+    if exported is None or family.answers != exported.answers:
+        return None
+    return float(divisor)
 
 
 def family_of_score_row(files: CheckpointFiles) -> Family:
@@ -67,7 +108,8 @@ def family_of_score_row(files: CheckpointFiles) -> Family:
             return family
     message = (
         f"score.weight in {files.folder} is neither zerank's 'Yes' row (whole or divided by 5) "
-        "nor Qwen3-Reranker's 'yes' minus 'no'; it is random or was trained for something else"
+        "nor Qwen3-Reranker's 'yes' minus 'no'; it is random or was trained for something else. "
+        + TRAINED
     )
     raise UnsupportedModelError(message)
 

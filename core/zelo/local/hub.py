@@ -226,7 +226,9 @@ def _check_whole(folder: Path) -> None:
     read_checkpoint_files(folder)
     if not (folder / "modules.json").is_file():
         return
-    if not list(folder.glob(SCORE_CONFIG)):
+    # a classifier's lists no LogitScore
+    listed = b"LogitScore" in (folder / "modules.json").read_bytes()
+    if listed and not list(folder.glob(SCORE_CONFIG)):
         raise ModelFileError(missing(folder / SCORE_CONFIG))
     for name in OF_PROMPT:
         if not (folder / name).is_file():

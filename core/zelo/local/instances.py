@@ -39,7 +39,7 @@ class Instance:
         self._pid = os.getpid()
         self._users = 0
         folder = model_folder(key)
-        checkpoint = inspect_checkpoint(folder, key.family or key.source.family)
+        checkpoint = inspect_checkpoint(folder, key.family or key.source.family, key.head)
         plan = _Plan.of(key, checkpoint)
         self.encoder = checkpoint.encoder
         self.commit = folder.name if key.source.repo_id else None

@@ -15,6 +15,7 @@ from zelo.checks import (
 )
 from zelo.families import family_named
 from zelo.local.options import (
+    Head,
     InstanceKey,
     LongDocuments,
     Quantization,
@@ -36,6 +37,7 @@ def local_scorer(
     patience: Patience,
     *,
     family: str | None,
+    head: Head | None,
     device: "str | int | torch.device | None",
     dtype: "str | torch.dtype | None",
     quantization: Quantization | None,
@@ -50,11 +52,14 @@ def local_scorer(
     strip: bool,
 ) -> tuple[LocalScorer, dict[str, Any]]:
     """Return a scorer that loads its model at its first use, and its settings as plain values."""
+    if head is not None:
+        one_of("head", head, Head)
     if quantization is not None:
         one_of("quantization", quantization, Quantization)
     key = InstanceKey(
         resolve(model, text_or_none("revision", revision)),
         family=family_named(family).name if family else None,
+        head=head,
         device=device_name(device),
         dtype=dtype_name(dtype),
         quantization=quantization,

@@ -15,6 +15,7 @@ __all__ = [
     "ACCELERATOR_BATCH_TOKENS",
     "CPU_BATCH_TOKENS",
     "Dtype",
+    "Head",
     "InstanceKey",
     "Limits",
     "LongDocuments",
@@ -31,6 +32,9 @@ ACCELERATOR_BATCH_TOKENS = 16_384
 """Throughput is flat from 7,000 to 118,000 tokens on an H200; this keeps memory low."""
 
 Dtype = Literal["float32", "bfloat16", "float16"]
+Head = Literal["trained"]
+"""Where the score row is read other than as the family has it: `trained` takes a classifier's
+`score.weight` as it is."""
 LongDocuments = Literal["truncate", "chunk"]
 Quantization = Literal["fp8", "int8", "int8-weights", "int4-weights"]
 """How the layers' projections are stored and multiplied: `fp8` and `int8` for speed, where the
@@ -43,6 +47,7 @@ class InstanceKey:
 
     source: ModelSource
     family: str | None = None
+    head: Head | None = None
     device: str | None = None
     """A torch device, or `all`: a copy of the weights on every accelerator of the machine."""
     dtype: str | None = None

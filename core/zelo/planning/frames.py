@@ -4,6 +4,7 @@ What stands before the document is the same for all documents of a query and com
 follows it is computed with each. Counted with the model's own tokenizer where its folder has one.
 """
 
+from pathlib import Path
 from typing import NamedTuple
 
 from zelo.errors import InputError
@@ -38,7 +39,7 @@ def frame_of(shape: ModelShape, instructed: bool) -> Frame:
     """
     shape.family.fields("", "an instruction" if instructed else None)  # or it says why not
     if shape.tokenizer is not None:
-        return _counted(shape.tokenizer.read_text(encoding="utf-8"), shape, instructed)
+        return _counted(shape.tokenizer.parent, shape, instructed)
     if shape.family.prompt != ZERANK_PROMPT:
         message = (
             f"the prompt of family {shape.family.name!r} cannot be counted without a tokenizer; "
@@ -48,11 +49,14 @@ def frame_of(shape: ModelShape, instructed: bool) -> Frame:
     return INSTRUCTED if instructed else PLAIN
 
 
-def _counted(tokenizer_json: str, shape: ModelShape, instructed: bool) -> Frame:
+def _counted(folder: Path, shape: ModelShape, instructed: bool) -> Frame:
+    from zelo.local.checkpoint import CheckpointFiles
+    from zelo.local.files import read_json
     from zelo.local.options import Limits
     from zelo.local.prompt import PromptEncoder
 
-    encoder = PromptEncoder(tokenizer_json, shape.family)
+    files = CheckpointFiles(folder, read_json(folder / "config.json"), {})
+    encoder = PromptEncoder(files.tokenizer_json, shape.family)
     # letters, of a token each; two documents, so that what they share becomes the prefix
     encoded = encoder.encode("q", ["a", "b"], "i" if instructed else None, Limits(shape.context))
     return Frame(len(encoded.prefix) - 1 - instructed, len(encoded.suffixes[0]) - 1)

@@ -75,7 +75,8 @@ class ServedModel:
         if self.family is None and self._source.folder is not None:
             from zelo.local.checkpoint import inspect_checkpoint
 
-            self.family = inspect_checkpoint(self._source.folder).family.name
+            head = self._reranker.settings["head"]
+            self.family = inspect_checkpoint(self._source.folder, head=head).family.name
 
     async def check(self) -> None:
         """Score the known pair again.
@@ -117,6 +118,8 @@ class ServedModel:
     @property
     def scale(self) -> float | None:
         """What a logit is divided by before the sigmoid; None where the family is not known."""
+        if self._reranker.settings["head"] == "trained":
+            return 1.0
         return FAMILIES[self.family].scale if self.family else None
 
     def close(self) -> None:

@@ -16,7 +16,7 @@ from zelo.errors import InputError, ZeloError
 from zelo.local.checkpoint import CheckpointFiles, read_checkpoint_files
 from zelo.local.device import DTYPES, choose_devices, choose_dtype
 from zelo.local.instances import model_folder
-from zelo.local.options import InstanceKey, Quantization
+from zelo.local.options import Head, InstanceKey, Quantization
 from zelo.local.quantization import check_quantization, weights_bytes
 from zelo.reranker import Reranker
 from zelo.retrieval.bm25 import BM25Stage
@@ -37,6 +37,7 @@ class FidelitySettings:
     against: tuple[str, ...] | None = None
     """Quantisations and number types; None takes those that the device can run."""
     family: str | None = None
+    head: Head | None = None
     device: str | None = None
     dtype: str | None = None
     """What is not quantised computes in it; by default as `zelo.Reranker` chooses."""
@@ -156,6 +157,7 @@ def _logits(
     """Score every sample's candidates with a model that is loaded for it and given back."""
     options: Mapping[str, Any] = {
         "family": settings.family,
+        "head": settings.head,
         "device": settings.device,
         "dtype": variant.dtype,
         "quantization": variant.quantization,

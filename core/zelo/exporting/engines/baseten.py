@@ -43,6 +43,7 @@ def write(request: Request) -> Written:
     """Write a model for Baseten."""
     source = request.source
     dtype = number_type(source, request.dtype)
+    undivided = source.family.scale == 1
     frame = plain(source)
     write_classifier(source, request.into, frame, dtype, request.on_bytes)
     config = CONFIG.format(
@@ -61,7 +62,7 @@ def write(request: Request) -> Written:
     return Written(
         serving,
         usage=f"{shlex.join(upload)}\n{serving.command}",
-        scale="logit/5",
+        scale="logit" if undivided else "logit/5",
         statements=(
             statements.prompts("zelo's client and this tokenizer", safe=False),
             statements.classifier(),
@@ -73,7 +74,7 @@ def write(request: Request) -> Written:
             "client refuses such a text; any other client has to look for them itself, or a "
             "document can forge its own score.",
             "/predict answers the probability; with raw_scores true, as zelo's client asks, the "
-            "logit divided by 5.",
+            f"{'logit' if undivided else 'logit divided by 5'}.",
             "Send truncate false: cutting a prompt takes its end away, where the score is read.",
             *statements.instruction(source.family, None),
         ),

@@ -13,7 +13,7 @@ from torch import Tensor
 from transformers import Qwen3ForCausalLM, Qwen3Model
 
 from zelo.catalog import resolve
-from zelo.local.checkpoint import Checkpoint
+from zelo.local.checkpoint import CONTROL_NAMES, SCORE_ROW, Checkpoint
 from zelo.local.device import choose_device
 from zelo.local.head import read_score_row
 from zelo.local.instances import model_folder
@@ -33,6 +33,8 @@ __all__ = ["Student", "load_student"]
 
 LONGEST = 32_768
 """Tokens of a prompt; what zelo.Reranker reads if it is told no other limit."""
+OF_THE_START = ("auto_map", CONTROL_NAMES, SCORE_ROW)
+"""Keys of config.json that say something of the files that training started from."""
 
 
 class Student(torch.nn.Module):
@@ -89,7 +91,8 @@ class Student(torch.nn.Module):
         names = {self._stock_name(name): value for name, value in state.items()}
         dtype: torch.dtype = self.backbone.dtype
         config = copy.deepcopy(self.backbone.config)
-        vars(config).pop("auto_map", None)  # names code that the new folder does not hold
+        for name in OF_THE_START:
+            vars(config).pop(name, None)
         with torch.device("meta"):
             whole = Qwen3ForCausalLM(config)
         names["lm_head.weight"] = self._projection(names["model.embed_tokens.weight"], row)
@@ -137,10 +140,12 @@ def load_student(model: str, learning: Learning, *, device: str | None = None) -
     encoder = start_encoder(checkpoint)
     dtype = torch.bfloat16 if learning.precision == "bf16" else torch.float32
     backbone = load_backbone(checkpoint.files, choose_device(device or own_card()), dtype)
-    row = None
-    if not checkpoint.files.config.get("tie_word_embeddings"):
-        plain = Checkpoint(checkpoint.files, encoder.family, converted=False)
-        row = read_score_row(plain, encoder.positive_id, None).to(backbone.device)
+    # of a classifier in zerank's frame, its own row, which is refused if it is none of an answer
+    own = checkpoint.converted and checkpoint.family.negative is None
+    start = Checkpoint(checkpoint.files, encoder.family, converted=own)
+    row: Tensor | None = read_score_row(start, encoder.positive_id, None).to(backbone.device)
+    if checkpoint.files.config.get("tie_word_embeddings"):
+        row = None  # it is the embedding's
     tokenizer = Tokenizer.from_str(checkpoint.files.tokenizer_json)
     student = Student(backbone, row, encoder, tokenizer)
     _choose_weights(student, learning)
