@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from zelo.checks import in_order
+from zelo.checks import in_order, lone_surrogate
 from zelo.errors import InputError
 from zelo.scoring import Scored, ScoreRequest
 
@@ -76,13 +76,10 @@ def check_query(name: str, query: object) -> None:
 
 def _checked(query: str, documents: Sequence[str], of: str) -> tuple[str, ...]:
     check_query(f"the query{of}", query)
-    listed = in_order(
-        f"documents{of}",
-        documents,
-        "a list of texts",
-        of_mapping="list(documents.values())",
-        of_table="one column, as documents['text'].to_list()",
-    )
+    values = "list(documents.values())"
+    column = "one column, as documents['text'].to_list()"
+    name = f"documents{of}"
+    listed = in_order(name, documents, "a list of texts", of_mapping=values, of_table=column)
     texts = []
     for position, text in enumerate(listed):  # one by one: an iterator may have no end
         check_text(f"documents[{position}]{of}", text)
@@ -98,11 +95,9 @@ def check_text(name: str, text: object) -> None:
             "framework, pass their text, or use the framework's adapter"
         )
         raise InputError(message)
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
+    if (place := lone_surrogate(text)) is not None:
         message = (
-            f"{name} holds a lone surrogate at character {error.start}, which is not valid "
-            "Unicode; decode its source with errors='replace'"
+            f"{name} holds a lone surrogate at character {place}, which is not valid Unicode; "
+            "decode its source with errors='replace'"
         )
-        raise InputError(message) from None
+        raise InputError(message)

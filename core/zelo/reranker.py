@@ -14,12 +14,14 @@ from zelo.checks import (
     at_least_zero,
     callable_or_none,
     in_order,
+    instance_of,
     one_of,
     path_text,
     positive_seconds,
     refuse_given,
     text_or_none,
     true_or_false,
+    with_methods,
 )
 from zelo.cutoff import Cutoff
 from zelo.errors import InputError, NonFiniteScoreError
@@ -169,9 +171,7 @@ class Reranker:
             made = remote_scorer(name, server, api_key, patience, **reading, **of_server)
             self._scorer, self._settings = made
         if fallback is not None:
-            if not isinstance(fallback, Reranker):
-                kind = type(fallback).__name__
-                raise InputError(f"fallback is of type {kind}; it must be a Reranker, or None")
+            instance_of("fallback", fallback, Reranker)
             from zelo.remote.failover import FailoverScorer
 
             self._scorer = FailoverScorer([self._scorer, fallback._scorer])
@@ -184,10 +184,7 @@ class Reranker:
         Raises:
             InputError: it lacks a method of a scorer.
         """
-        for name in ("score", "ascore", "warmup", "stats", "close"):
-            if not callable(getattr(scorer, name, None)):
-                message = f"scorer is of type {type(scorer).__name__}, which has no method {name}()"
-                raise InputError(message)
+        with_methods("scorer", scorer, "score", "ascore", "warmup", "stats", "close")
         reranker = cls.__new__(cls)
         reranker._scorer = scorer
         reranker._settings = {"model": type(scorer).__name__}
