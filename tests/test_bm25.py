@@ -81,7 +81,7 @@ def test_nothing_to_index_and_no_depth_are_refused() -> None:
     """Both are the caller's mistakes, and the message says what is wrong."""
     with pytest.raises(InputError, match="no documents"):
         BM25([])
-    with pytest.raises(InputError, match="depth is 0"):
+    with pytest.raises(InputError, match="depth=0"):
         BM25(["river"]).search("river", 0)
 
 
@@ -111,7 +111,7 @@ def test_an_unknown_language_is_refused_at_once() -> None:
         lambda: BM25(["river"], language="klingon"),
         lambda: BM25Stage(language="klingon"),
     ):
-        with pytest.raises(InputError, match=r"'klingon'; choose one of arabic.*german.*or None"):
+        with pytest.raises(InputError, match=r"'klingon'; choose one of arabic.*german"):
             make()
 
 

@@ -286,15 +286,15 @@ def test_what_cannot_be_evaluated_is_refused() -> None:
     """No collection, two of one name, nothing relevant, and no depth."""
     first = [System("first", EVERY)]
     nothing = dataclasses.replace(COLLECTION, qrels={q: {} for q in COLLECTION.queries})
-    with pytest.raises(InputError, match="no collection"):
+    with pytest.raises(InputError, match="collections holds none"):
         evaluate([], first)
-    with pytest.raises(InputError, match="no system"):
+    with pytest.raises(InputError, match="systems holds none"):
         evaluate([COLLECTION], [])
     with pytest.raises(InputError, match="two collections are named 'small'"):
         evaluate([COLLECTION, COLLECTION], first)
     with pytest.raises(InputError, match="small: no query has a relevant document"):
         evaluate([nothing], first)
-    with pytest.raises(InputError, match="depth is 0"):
+    with pytest.raises(InputError, match="depth=0"):
         evaluate([COLLECTION], first, depth=0)
 
 

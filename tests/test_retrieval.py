@@ -150,7 +150,7 @@ def test_no_queries_and_no_depth(stage: FirstStage) -> None:
     """No query gives an empty run; no depth is the caller's mistake."""
     assert stage.retrieve(EVERY, [], 5) == {}
     for depth in (0, -2):
-        with pytest.raises(InputError, match=f"depth is {depth};"):
+        with pytest.raises(InputError, match=f"depth={depth};"):
             stage.retrieve(EVERY, [ITSELF], depth)
 
 

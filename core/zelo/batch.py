@@ -10,11 +10,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from zelo.checks import in_order
+from zelo.checks import in_order, lone_surrogate
 from zelo.errors import InputError
 from zelo.scoring import Scored, ScoreRequest
 
-__all__ = ["BLANK", "Batch", "InvalidText", "Texts", "broken", "half_character"]
+__all__ = ["BLANK", "Batch", "InvalidText", "Texts", "broken", "check_text"]
 
 log = logging.getLogger("zelo")
 
@@ -38,25 +38,12 @@ class Texts:
         Raises:
             InputError: it is no str, or holds a lone surrogate that may not be replaced.
         """
-        if not isinstance(text, str):
-            message = (
-                f"{name} is of type {type(text).__name__}; it must be a str. For objects of a "
-                "framework, pass their text, or use the framework's adapter"
-            )
-            raise InputError(message)
-        at = half_character(text)
-        if at is None:
-            return text
-        if self._invalid == "raise":
-            message = (
-                f"{name} holds a lone surrogate at character {at}, which is not valid Unicode; "
-                "decode its source with errors='replace', or make the reranker with "
-                "invalid_text='replace'"
-            )
-            raise InputError(message)
+        broken = isinstance(text, str) and lone_surrogate(text) is not None
+        if not broken or self._invalid == "raise":
+            return check_text(name, text, ", or make the reranker with invalid_text='replace'")
         self._replaced.append(name)
         # two halves that belong together become the character that they are
-        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+        return str(text).encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
     def query(self, name: str, text: object) -> str:
         """Return a query as the model reads it.
@@ -139,20 +126,28 @@ def broken(scored: Sequence[Scored]) -> list[int]:
     return [i for i, s in enumerate(scored) if s is not BLANK and not math.isfinite(s.logit)]
 
 
-def half_character(text: str) -> int | None:
-    """Return where a text first holds a lone surrogate, or None if it is valid Unicode."""
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        return error.start
-    return None
+def check_text(name: str, text: object, cure: str = "") -> str:
+    """Return what is a str, and valid Unicode; `cure` is one more way out for what is not.
+
+    Raises:
+        InputError: it is none.
+    """
+    if not isinstance(text, str):
+        message = (
+            f"{name} is of type {type(text).__name__}; it must be a str. For objects of a "
+            "framework, pass their text, or use the framework's adapter"
+        )
+        raise InputError(message)
+    if (place := lone_surrogate(text)) is not None:
+        message = (
+            f"{name} holds a lone surrogate at character {place}, which is not valid Unicode; "
+            f"decode its source with errors='replace'{cure}"
+        )
+        raise InputError(message)
+    return text
 
 
 def _listed(name: str, documents: Iterable[str]) -> Iterable[str]:
-    return in_order(
-        name,
-        documents,
-        "a list of texts",
-        of_mapping="list(documents.values())",
-        of_table="one column, as documents['text'].to_list()",
-    )
+    values = "list(documents.values())"
+    column = "one column, as documents['text'].to_list()"
+    return in_order(name, documents, "a list of texts", of_mapping=values, of_table=column)

@@ -3,7 +3,9 @@
 NumPy's numbers are numbers here, and come back as Python's own; True and NaN are none.
 """
 
+import math
 import os
+import pathlib
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, MappingView, Set
@@ -13,10 +15,16 @@ from typing import Any, SupportsIndex, TypeVar, get_args
 from zelo.errors import InputError
 
 __all__ = [
+    "above_zero",
+    "at_least_one",
     "at_least_zero",
     "callable_or_none",
+    "file_path",
     "fraction",
     "in_order",
+    "instance_of",
+    "lone_surrogate",
+    "not_negative",
     "one_of",
     "path_text",
     "positive",
@@ -24,6 +32,7 @@ __all__ = [
     "refuse_given",
     "text_or_none",
     "true_or_false",
+    "with_methods",
     "yes_or_no",
 ]
 
@@ -40,12 +49,14 @@ def positive(name: str, value: SupportsIndex | None) -> int | None:
     return number
 
 
+def at_least_one(name: str, value: SupportsIndex) -> int:
+    """A whole number above 0."""
+    return _at_least(1, name, value)
+
+
 def at_least_zero(name: str, value: SupportsIndex) -> int:
     """A whole number that is not negative."""
-    number = _whole(value)
-    if number is None or number < 0:
-        raise InputError(f"{_said(name, value)}; it must be a whole number of at least 0")
-    return number
+    return _at_least(0, name, value)
 
 
 def positive_seconds(name: str, value: float | None) -> float | None:
@@ -64,19 +75,58 @@ def fraction(name: str, value: float, what: str) -> float:
     return number
 
 
+def above_zero(name: str, value: float) -> float:
+    """A finite number above 0."""
+    number = _real(value)
+    if number is None or not 0 < number < math.inf:
+        raise InputError(f"{_said(name, value)}; it must be a number above 0")
+    return number
+
+
+def not_negative(name: str, value: float) -> float:
+    """A finite number of at least 0."""
+    number = _real(value)
+    if number is None or not 0 <= number < math.inf:
+        raise InputError(f"{_said(name, value)}; it must be a number of at least 0")
+    return number
+
+
 def path_text(name: str, value: str | os.PathLike[str]) -> str:
     """A str, or the text of a path."""
     text = os.fspath(value) if isinstance(value, str | os.PathLike) else None
     if not isinstance(text, str):
         raise InputError(f"{name} is of type {type(value).__name__}; it must be a str or a path")
-    return text
+    return str(text)
+
+
+def file_path(name: str, value: str | os.PathLike[str]) -> pathlib.Path:
+    """A path that a file or folder of this system can have."""
+    text = path_text(name, value)
+    try:
+        possible = b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:
+        possible = False
+    if not possible:
+        raise InputError(f"{name}={text!r}; no file or folder can have a name with that character")
+    return pathlib.Path(text)
 
 
 def text_or_none(name: str, value: str | None) -> str | None:
-    """A str, or None. The message does not repeat the value, which may be a secret."""
+    """A str of valid Unicode, or None. The message does not repeat it: it may be a secret."""
     if not (value is None or isinstance(value, str)):
         raise InputError(f"{name} is of type {type(value).__name__}; it must be a str, or None")
+    if lone_surrogate(value or "") is not None:
+        raise InputError(f"{name} holds a lone surrogate, which is not valid Unicode")
     return value
+
+
+def lone_surrogate(text: str) -> int | None:
+    """The place of a character that is not valid Unicode, if there is one."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:  # it holds the text, so nothing is raised in here
+        return error.start
+    return None
 
 
 def one_of(name: str, value: Word, words: Any) -> Word:
@@ -108,8 +158,30 @@ def callable_or_none(name: str, value: Function | None) -> Function | None:
     return value
 
 
+def instance_of(name: str, value: Item, kind: type) -> Item:
+    """An object of a class."""
+    if not isinstance(value, kind):
+        given = type(value).__name__
+        raise InputError(f"{name} is of type {given}; it must be of type {kind.__name__}")
+    return value
+
+
+def with_methods(name: str, value: Item, *methods: str) -> Item:
+    """An object that has all of the methods."""
+    for method in methods:
+        if isinstance(value, type) or not callable(getattr(value, method, None)):
+            given = type(value).__name__
+            raise InputError(f"{name} is of type {given}, which has no method {method}()")
+    return value
+
+
 def in_order(
-    name: str, values: Iterable[Item], what: str, *, of_mapping: str = "", of_table: str = ""
+    name: str,
+    values: Iterable[Item],
+    what: str,
+    *,
+    of_mapping: str | None = None,
+    of_table: str | None = None,
 ) -> Iterator[Item]:
     """Iterate over what is meant to be listed, and refuse what iterates over something else.
 
@@ -119,8 +191,9 @@ def in_order(
         name: what the caller calls it.
         values: a list, an array, a column, an iterator.
         what: what it holds, as "a list of texts".
-        of_mapping: what to write for a mapping, which iterates over its keys.
-        of_table: what to write for a table, which iterates over the names of its columns.
+        of_mapping: what to write for a mapping, which iterates over its keys; default, its values.
+        of_table: what to write for a table, which iterates over the names of its columns; default,
+            one of its columns.
 
     Raises:
         InputError: it is a mapping, a table, a set, a single text or model, or nothing to iterate
@@ -132,11 +205,11 @@ def in_order(
     if hasattr(type(values), "model_fields"):  # pydantic's, which lists its fields
         raise InputError(f"{name} is a single {kind}; give {what}, of one if need be")
     if isinstance(values, Mapping):
-        instead = f"{what}: {of_mapping}" if of_mapping else what
-        raise InputError(f"{name} is a {kind}, which lists its keys; give {instead}")
+        cure = of_mapping or f"list({name}.values())"
+        raise InputError(f"{name} is a {kind}, which lists its keys; give {what}: {cure}")
     if _is_table(values):
-        instead = f"{what}: {of_table}" if of_table else what
-        raise InputError(f"{name} is a {kind}, which lists its columns' names; give {instead}")
+        cure = of_table or f"one column, as {name}['text'].to_list()"
+        raise InputError(f"{name} is a {kind}, which lists its columns' names; give {what}: {cure}")
     if isinstance(values, Set) and not isinstance(values, MappingView):  # a dict's views have one
         raise InputError(f"{name} is a {kind}, which has no order; give {what}")
     try:
@@ -151,6 +224,13 @@ def refuse_given(given: Mapping[str, object], defaults: Mapping[str, object], wh
         default = isinstance(value, str) and value == defaults.get(name)
         if not (value is None or value is False or default):
             raise InputError(f"{name}= {why}")
+
+
+def _at_least(least: int, name: str, value: object) -> int:
+    number = _whole(value)
+    if number is None or number < least:
+        raise InputError(f"{_said(name, value)}; it must be a whole number of at least {least}")
+    return number
 
 
 def _whole(value: object) -> int | None:

@@ -9,12 +9,11 @@ import contextlib
 import hashlib
 import json
 import os
-import pathlib
 import sqlite3
 from collections.abc import Iterator, Sequence
 from typing import Any, Self
 
-from zelo.checks import path_text
+from zelo.checks import file_path
 from zelo.errors import InputError, OutputError
 from zelo.whole import writing
 
@@ -42,7 +41,7 @@ class Journal:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = pathlib.Path(path_text("path", path))
+        self.path = file_path("path", path)
         with self._told():
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._connection = sqlite3.connect(self.path, isolation_level=None, timeout=1.0)

@@ -14,12 +14,14 @@ from zelo.checks import (
     at_least_zero,
     callable_or_none,
     in_order,
+    instance_of,
     one_of,
     path_text,
     positive_seconds,
     refuse_given,
     text_or_none,
     true_or_false,
+    with_methods,
 )
 from zelo.cutoff import Cutoff
 from zelo.errors import InputError, NonFiniteScoreError
@@ -180,9 +182,7 @@ class Reranker:
             self._scorer, self._settings = made
         self._settings["invalid_text"] = invalid_text
         if fallback is not None:
-            if not isinstance(fallback, Reranker):
-                kind = type(fallback).__name__
-                raise InputError(f"fallback is of type {kind}; it must be a Reranker, or None")
+            instance_of("fallback", fallback, Reranker)
             from zelo.remote.failover import FailoverScorer
 
             self._scorer = FailoverScorer([self._scorer, fallback._scorer])
@@ -195,9 +195,7 @@ class Reranker:
         Raises:
             InputError: it does not score.
         """
-        if not callable(getattr(scorer, "score", None)):
-            message = f"scorer is of type {type(scorer).__name__}, which has no method score()"
-            raise InputError(message)
+        with_methods("scorer", scorer, "score")
         reranker = cls.__new__(cls)
         reranker._scorer = scorer
         reranker._settings = {"model": type(scorer).__name__}

@@ -6,7 +6,7 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
-from zelo.batch import half_character
+from zelo.checks import lone_surrogate
 from zelo.results import RankedDocument
 from zelo.scoring import Scored
 
@@ -67,7 +67,7 @@ class Outcome:
         told = {
             RERANK_SOURCE: place.ranked.source,
             RERANK_TRUNCATED: place.ranked.truncated,
-            RERANK_REPLACED: half_character(place.ranked.document) is not None,
+            RERANK_REPLACED: lone_surrogate(place.ranked.document) is not None,
         }
         return {name: value for name, value in told.items() if value}
 

@@ -3,6 +3,7 @@
 Everything that can be wrong with a call is found here, before anything is written or loaded.
 """
 
+import inspect
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,8 +16,9 @@ from zelo.bulk.layout import Layout, Wishes
 from zelo.bulk.sources import Source, file_sources
 from zelo.bulk.storage import is_local, local_path, without_key
 from zelo.catalog import ALIASES, server_of_environment
-from zelo.checks import path_text
+from zelo.checks import in_order, path_text
 from zelo.errors import InputError
+from zelo.reranker import Reranker
 
 __all__ = ["AnyPath", "Asked", "refuse_changed"]
 
@@ -64,11 +66,14 @@ class Asked:
         for name in NOT_PLAIN & options.keys():
             message = f"reranker={name!r}: it cannot go to other processes; leave it out"
             raise InputError(message)
-        place = _place(output)
+        for name in options.keys() - inspect.signature(Reranker).parameters.keys():
+            raise InputError(f"reranker={name!r}: a Reranker has no such option; leave it out")
+        Reranker(model, **options).close()  # refuses what has no meaning; nothing is loaded
+        place = _place("output", output)
         sources = _sources(inputs, place)
         form = form_named(kind := kind_of(sources))
         layout = form.layout(sources[0], wishes)
-        folder = None if collection is None else _place(collection)
+        folder = None if collection is None else _place("collection", collection)
         weights = identity_of_model(model, options)
         work = {
             "input": listed_files(sources),
@@ -98,7 +103,8 @@ def refuse_changed(sources: Sequence[Source]) -> None:
 
 def _sources(inputs: AnyPath | Sequence[AnyPath], place: str) -> list[Source]:
     """Return the files of the input, each once, in the order in which they were named."""
-    patterns = [inputs] if isinstance(inputs, str | os.PathLike) else list(inputs)
+    several: Sequence[AnyPath] = [inputs] if isinstance(inputs, str | os.PathLike) else inputs
+    patterns = list(in_order("inputs", several, "a name, or a list of names"))
     if not patterns:
         raise InputError("there is no input; name a file, a folder or a pattern")
     names = [path_text("inputs", pattern) for pattern in patterns]
@@ -109,9 +115,9 @@ def _sources(inputs: AnyPath | Sequence[AnyPath], place: str) -> list[Source]:
     return list(found.values())
 
 
-def _place(folder: AnyPath) -> str:
-    name = path_text("folder", folder)
-    return str(local_path(name)) if is_local(name) else name.rstrip("/")
+def _place(name: str, folder: AnyPath) -> str:
+    place = path_text(name, folder)
+    return str(local_path(place)) if is_local(place) else place.rstrip("/")
 
 
 def _collection_files(folder: str | None) -> list[list[Any]]:

@@ -5,6 +5,7 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from typing import Any
 
+from zelo.batch import check_text
 from zelo.bulk.asked import AnyPath, Asked, refuse_changed
 from zelo.bulk.blocks import Block, Limits, cut
 from zelo.bulk.errors import OtherWorkError
@@ -16,7 +17,15 @@ from zelo.bulk.on_ray import refuse_unfit, score_on_ray
 from zelo.bulk.result import BulkResult
 from zelo.bulk.storage import explained, folder_at
 from zelo.bulk.worker import Job
-from zelo.checks import positive
+from zelo.checks import (
+    at_least_one,
+    callable_or_none,
+    instance_of,
+    path_text,
+    positive,
+    text_or_none,
+    true_or_false,
+)
 from zelo.errors import InputError
 from zelo.scoring import Progress
 
@@ -29,7 +38,7 @@ BLOCK_ROWS = 4096
 def score(
     inputs: AnyPath | Sequence[AnyPath],
     output: AnyPath,
-    model: str = "zerank-2",
+    model: AnyPath = "zerank-2",
     *,
     reranker: Mapping[str, Any] | None = None,
     instruction: str | None = None,
@@ -76,13 +85,22 @@ def score(
         MissingExtraError: Parquet, another store or Ray needs a package.
     """
     begun = time.monotonic()
+    true_or_false("ray", ray)
+    text_or_none("address", address)
     if not ray and (workers is not None or address is not None):
         raise InputError("workers= and address= are Ray's; give ray=True (--ray) with them")
-    positive("workers", workers)
-    positive("block_rows", block_rows)
-    wishes = Wishes(dict(columns or {}), ids=collection is not None, logit=logit)
+    workers = positive("workers", workers)
+    block_rows = at_least_one("block_rows", block_rows)
+    for name, flag in (("logit", logit), ("skip_bad", skip_bad), ("restart", restart)):
+        true_or_false(name, flag)
+    check_text("instruction", "" if instruction is None else instruction)
+    callable_or_none("progress", progress)
+    columns = {} if columns is None else dict(instance_of("columns", columns, Mapping))
+    reranker = {} if reranker is None else dict(instance_of("reranker", reranker, Mapping))
+    wishes = Wishes(columns, ids=collection is not None, logit=logit)
     settings = {"instruction": instruction, "block_rows": block_rows}
-    asked = Asked.of(inputs, output, model, dict(reranker or {}), collection, wishes, settings)
+    model = path_text("model", model)
+    asked = Asked.of(inputs, output, model, reranker, collection, wishes, settings)
     if ray:
         refuse_unfit(asked)
     ledger = Ledger(folder_at(asked.output))

@@ -5,6 +5,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
+from zelo.checks import positive
 from zelo.errors import InputError
 
 __all__ = ["Collection", "Qrels", "evenly", "join_title", "normal_text"]
@@ -36,7 +37,7 @@ class Collection:
 
         The documents stay, so that the first stage's task does not become easier.
         """
-        kept = evenly(self.answerable, count)
+        kept = evenly(self.answerable, positive("count", count))
         return dataclasses.replace(
             self,
             queries={q: self.queries[q] for q in kept},

@@ -9,7 +9,7 @@ import pathlib
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from zelo.checks import one_of, path_text
+from zelo.checks import file_path, instance_of, one_of, text_or_none, true_or_false
 from zelo.collections.collection import Collection
 from zelo.collections.fields import shown
 from zelo.collections.grades import Gain
@@ -70,7 +70,10 @@ def read_collection(
             problems and the reading is strict, or no judged query is left.
     """
     one_of("gain", gain, Gain)
-    found = _path("path", path)
+    text_or_none("split", split)
+    true_or_false("lenient", lenient)
+    true_or_false("unjudged", unjudged)
+    found = file_path("path", path)
     problems: list[Problem] = []
     if found.is_dir():
         collection = _read_folder(found, split, gain, problems, unjudged)
@@ -103,9 +106,11 @@ def read_files(
         InputError: as `read_collection`.
     """
     one_of("gain", gain, Gain)
+    true_or_false("lenient", lenient)
+    instance_of("name", name, str)
     problems: list[Problem] = []
-    judged = None if qrels is None else _path("qrels", qrels)
-    files = _Files(_path("corpus", corpus), _path("queries", queries), judged)
+    judged = None if qrels is None else file_path("qrels", qrels)
+    files = _Files(file_path("corpus", corpus), file_path("queries", queries), judged)
     collection = _read_parts(name, files, gain, problems)
     return _checked(collection, problems, name, lenient)
 
@@ -173,7 +178,3 @@ def _checked(
     if not collection.queries:
         raise InputError(f"{name}: there is no judged query in it")
     return Reading(collection, ordered)
-
-
-def _path(name: str, path: AnyPath) -> pathlib.Path:
-    return pathlib.Path(path_text(name, path))

@@ -7,11 +7,12 @@ documents of equal score by falling id. Both functions keep to that.
 import ctypes
 import math
 import os
-import pathlib
 import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from numbers import Real
 
-from zelo.checks import path_text
+from zelo.batch import check_text
+from zelo.checks import file_path, in_order, instance_of
 from zelo.collections.fields import shown
 from zelo.collections.grades import number_of
 from zelo.collections.problems import bad_lines, refuse
@@ -35,7 +36,7 @@ def read_run(path: str | os.PathLike[str]) -> Run:
         InputError: it cannot be read, or a line has another number of columns, a score that is no
             finite number or a document that its query has already; it names all such lines.
     """
-    found = pathlib.Path(path_text("path", path))
+    found = file_path("path", path)
     bad: list[BadLine] = []
     run: dict[str, dict[str, float]] = {}
     for line, columns in column_rows(opened(found), bad, []):
@@ -66,13 +67,14 @@ def write_run(
             finite or beyond single precision; or a query has a document twice. Nothing is written.
         OutputError: the file cannot be written.
     """
+    check_text("tag", tag)
     name = "_".join(tag.split()) or "run"
     lines = [
         f"{query_id} Q0 {doc_id} {rank} {score} {name}\n"
-        for query_id, ranking in run.items()
+        for query_id, ranking in instance_of("run", run, Mapping).items()
         for rank, (doc_id, score) in enumerate(_falling(query_id, ranking), start=1)
     ]
-    place = pathlib.Path(path_text("path", path))
+    place = file_path("path", path)
     with writing(place):
         place.write_bytes("".join(lines).encode())
 
@@ -104,17 +106,27 @@ def _falling(query_id: str, ranking: Iterable[tuple[str, float]]) -> Iterator[tu
     _refuse_id(query_id)
     last = math.inf
     seen: set[str] = set()
-    for doc_id, score in ranking:
+    name = f"run[{query_id!r}]"
+    for entry in in_order(name, ranking, "a list of (id, score) pairs", of_mapping="its items()"):
+        doc_id, score = _pair(name, entry)
         _refuse_id(doc_id)
         if doc_id in seen:
             raise InputError(f"document {shown(doc_id)} stands twice under {shown(query_id)}")
         seen.add(doc_id)
-        written = float(score) if _single(score) < last else _below(last)
+        written = score if _single(score) < last else _below(last)
         if not (abs(score) <= LARGEST and abs(written) <= LARGEST):
             pair = f"query {shown(query_id)}, document {shown(doc_id)}"
             raise InputError(f"{pair}: no run file holds the score {score}, so none was written")
         last = _single(written)
         yield doc_id, written
+
+
+def _pair(name: str, entry: tuple[str, float]) -> tuple[str, float]:
+    if isinstance(entry, tuple | list) and len(entry) == 2:
+        doc_id, score = entry
+        if isinstance(doc_id, str) and isinstance(score, Real):
+            return doc_id, float(score)
+    raise InputError(f"{name} holds what is no pair of a document's id and a number")
 
 
 def _single(score: float) -> float:

@@ -6,7 +6,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zelo.catalog import ModelSource, resolve
-from zelo.checks import at_least_zero, one_of, positive_seconds
+from zelo.checks import (
+    at_least_zero,
+    file_path,
+    one_of,
+    path_text,
+    positive_seconds,
+    text_or_none,
+    true_or_false,
+)
 from zelo.doctor.claim import Claim
 from zelo.doctor.diagnosis import diagnose
 from zelo.doctor.endpoint import Endpoint, LocalEndpoint, RemoteEndpoint
@@ -17,7 +25,7 @@ from zelo.doctor.probes import observe
 from zelo.doctor.report import Report
 from zelo.errors import InputError, MissingExtraError, ModelError, UnknownModelError, ZeloError
 from zelo.families import FAMILIES, Family, family_named
-from zelo.local.options import Head, InstanceKey
+from zelo.local.options import Head, InstanceKey, device_name
 from zelo.patience import Patience
 from zelo.remote.address import Address
 from zelo.remote.http import Http
@@ -57,8 +65,8 @@ class Examination:
     device: str | None = None
     """Where weights are computed with; None for an accelerator if there is one."""
     allow_http: bool = False
-    timeout: float = 60.0
-    """Seconds for each request."""
+    timeout: float | None = 60.0
+    """Seconds for each request; None waits as long as it takes."""
     longest: int = 8_000
     """Words of the longest document; 0 leaves long documents out."""
 
@@ -70,7 +78,7 @@ def examine(wanted: Examination, on_step: OnStep = lambda _: None) -> Report:
         InputError: an option has no meaning, or the reference is not the model.
         MissingExtraError: the weights are to be used, and the packages for that are missing.
     """
-    _check(wanted)
+    wanted = _checked(wanted)
     source = _source(wanted)
     address = None
     if wanted.base_url is not None:
@@ -93,14 +101,26 @@ def examine(wanted: Examination, on_step: OnStep = lambda _: None) -> Report:
         )
 
 
-def _check(wanted: Examination) -> None:
-    if wanted.dialect != "auto" and wanted.dialect not in DIALECTS:
-        known = ", ".join(DIALECTS)
-        raise InputError(f"dialect {wanted.dialect!r} is not known; say auto, or one of {known}")
+def _checked(wanted: Examination) -> Examination:
+    path_text("model", wanted.model)
+    for name in ("base_url", "served_model_name", "family"):
+        text_or_none(name, getattr(wanted, name))
+    device_name(wanted.device)
+    true_or_false("allow_http", wanted.allow_http)
+    one_of("dialect", wanted.dialect, ["auto", *DIALECTS])
     if wanted.score_scale is not None:
         one_of("score_scale", wanted.score_scale, Scale)
-    at_least_zero("longest", wanted.longest)
-    positive_seconds("timeout", wanted.timeout)
+    return replace(
+        wanted,
+        reference=_path("reference", wanted.reference),
+        known=_path("known", wanted.known),
+        longest=at_least_zero("longest", wanted.longest),
+        timeout=positive_seconds("timeout", wanted.timeout),
+    )
+
+
+def _path(name: str, given: Path | None) -> Path | None:
+    return None if given is None else file_path(name, given)
 
 
 def _examined(

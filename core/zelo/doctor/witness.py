@@ -28,7 +28,6 @@ from zelo.local.checkpoint import Checkpoint
 from zelo.local.files import tensor_entries
 from zelo.local.head import score_divisor
 from zelo.local.out_of_memory import free_cached, without_tensors
-from zelo.local.prompt import PromptEncoder
 from zelo.local.quiet import quiet
 
 __all__ = ["Testimony", "free_memory", "testify"]
@@ -189,7 +188,7 @@ def _divisor(checkpoint: Checkpoint) -> float:
     """Return how many times the folder's own output the family's raw logit is."""
     if not checkpoint.converted:
         return 1.0
-    encoder = PromptEncoder(checkpoint.files.tokenizer_json, checkpoint.family)
+    encoder = checkpoint.encoder
     return score_divisor(checkpoint, encoder.positive_id, encoder.negative_id)
 
 

@@ -6,16 +6,15 @@ want) from then on, which is logged.
 """
 
 import logging
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel, Field
 
-from zelo.checks import positive
+from zelo.batch import check_text
+from zelo.checks import instance_of, not_negative, positive
 from zelo.endpoints.endpoint import MAX_RETRIES, Endpoint
 from zelo.endpoints.refusals import UnsupportedParameterError
-from zelo.errors import InputError
 
 __all__ = ["Chat", "Completion", "Message"]
 
@@ -83,13 +82,14 @@ class Chat:
         timeout: float | None = 120.0,
         max_retries: int = MAX_RETRIES,
     ) -> None:
-        if temperature is not None and not 0 <= temperature < math.inf:
-            raise InputError(f"temperature={temperature!r}; it must be a number of at least 0")
+        check_text("model", model)
+        if temperature is not None:
+            temperature = not_negative("temperature", temperature)
         self.model = model
         self._options = {
             "temperature": temperature,
             "max_tokens": positive("max_tokens", max_tokens),
-            "seed": seed,
+            "seed": None if seed is None else instance_of("seed", seed, int),
         }
         self._refused: set[str] = set()
         self._endpoint = Endpoint(

@@ -6,13 +6,14 @@ Knows nothing of similarity or search.
 import asyncio
 import base64
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from pydantic import BaseModel
 
-from zelo.checks import positive
+from zelo.batch import check_text
+from zelo.checks import in_order, positive
 from zelo.endpoints.endpoint import MAX_RETRIES, Endpoint
 from zelo.errors import MissingExtraError, RemoteAnswerError
 from zelo.remote.gathering import all_of
@@ -66,6 +67,7 @@ class Embeddings:
         timeout: float | None = 60.0,
         max_retries: int = MAX_RETRIES,
     ) -> None:
+        check_text("model", model)
         self.model = model
         self.dimensions = positive("dimensions", dimensions)
         self._endpoint = Endpoint(
@@ -96,6 +98,7 @@ class Embeddings:
             RemoteAnswerError: a vector is missing, doubled, not finite or of another length.
             ScoringError: the server gives none; see `Endpoint.post`. No text is repeated.
         """
+        texts = _checked(texts)
         parts = _parts(texts)
         pool = ThreadPoolExecutor(max(1, min(CONCURRENCY, len(parts))))
         try:
@@ -106,6 +109,7 @@ class Embeddings:
 
     async def aembed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """`embed` for event loops."""
+        texts = _checked(texts)
         parts = _parts(texts)
         found: list[NDArray[np.float32] | None] = [None] * len(parts)
         slots = asyncio.Semaphore(CONCURRENCY)
@@ -156,6 +160,13 @@ class Embeddings:
 
     def _unusable(self, problem: object) -> RemoteAnswerError:
         return RemoteAnswerError(f"{self._endpoint.url}{PATH}: {problem}")
+
+
+def _checked(texts: Iterable[str]) -> list[str]:
+    listed = list(in_order("texts", texts, "a list of texts"))
+    for i, text in enumerate(listed):
+        check_text(f"texts[{i}]", text)
+    return listed
 
 
 def _parts(texts: Sequence[str]) -> list[slice]:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from zelo.checks import at_least_zero, positive_seconds
+from zelo.checks import at_least_zero, positive_seconds, true_or_false
 from zelo.endpoints.refusals import refusal
 from zelo.endpoints.server import prefix_of, server_and_key
 from zelo.errors import ClosedError, InputError, RemoteAnswerError, ScoringTimeoutError
@@ -54,6 +54,7 @@ class Endpoint:
         timeout: float | None = 60.0,
         max_retries: int = MAX_RETRIES,
     ) -> None:
+        true_or_false("allow_http", allow_http)
         base_url, self._key = server_and_key(base_url, api_key)
         address = Address.of(base_url, self._key is not None, allow_http)
         self._prefix = prefix_of(base_url, address)

@@ -4,6 +4,7 @@ import os
 
 import httpx
 
+from zelo.checks import text_or_none
 from zelo.errors import InputError
 from zelo.remote.address import Address
 from zelo.remote.making import key_of
@@ -25,6 +26,8 @@ def server_and_key(base_url: str | None, api_key: str | None) -> tuple[str, Secr
         InputError: the key holds characters that no header may carry, or there is none for OpenAI
             itself, which answers nobody without.
     """
+    text_or_none("base_url", base_url)
+    text_or_none("api_key", api_key)
     own = os.environ.get("OPENAI_BASE_URL") or OPENAI
     base_url = own if base_url is None else base_url
     if api_key is None and _origin(base_url) == _origin(own):
@@ -53,6 +56,6 @@ def _origin(url: str) -> tuple[str, str, int | None] | None:
     """Return scheme, host and port; None for what is no URL, which `Address` will refuse."""
     try:
         parsed = httpx.URL(url)
-    except (httpx.InvalidURL, TypeError):
+    except (httpx.InvalidURL, ValueError):
         return None
     return parsed.scheme, parsed.host, parsed.port

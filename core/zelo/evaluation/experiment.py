@@ -11,6 +11,14 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from zelo.checks import (
+    at_least_one,
+    at_least_zero,
+    callable_or_none,
+    in_order,
+    instance_of,
+    positive,
+)
 from zelo.collections import Collection
 from zelo.errors import InputError, ZeloError
 from zelo.evaluation.results import Call, Evaluation, Ranked, Ranking, SystemRun
@@ -75,11 +83,15 @@ async def aevaluate(
     on_stage: Stage | None = None,
 ) -> Evaluation:
     """`evaluate` for event loops; first stages still run in the calling thread."""
-    sampled = _sampled(collections, queries)
-    systems = list(systems)  # walked once per reranker
+    systems = list(in_order("systems", systems, "a list of systems"))
+    for i, system in enumerate(systems):
+        instance_of(f"systems[{i}]", system, System)
     _check_names(systems)
-    if depth < 1:
-        raise InputError(f"depth is {depth}; it counts candidates and must be at least 1")
+    depth, seed = at_least_one("depth", depth), at_least_zero("seed", seed)
+    if journal is not None:
+        instance_of("journal", journal, Journal)
+    callable_or_none("on_stage", on_stage)
+    sampled = _sampled(collections, positive("queries", queries))
     tell = on_stage or (lambda _: lambda done, total: None)
     found = {name: _retrieve(of, systems, depth, tell) for name, of in sampled.items()}
     runs = _first_runs(found, systems)
@@ -106,7 +118,9 @@ async def aevaluate(
 
 def _sampled(collections: Iterable[Collection], queries: int | None) -> dict[str, Collection]:
     sampled: dict[str, Collection] = {}
-    for collection in collections:
+    listed = in_order("collections", collections, "a list of collections")
+    for i, collection in enumerate(listed):
+        instance_of(f"collections[{i}]", collection, Collection)
         if collection.name in sampled:
             raise InputError(f"two collections are named {collection.name!r}; rename one")
         sampled[collection.name] = kept = collection.sample(queries)
@@ -114,7 +128,7 @@ def _sampled(collections: Iterable[Collection], queries: int | None) -> dict[str
             message = f"{collection.name}: no query has a relevant document, so nothing is measured"
             raise InputError(message)
     if not sampled:
-        raise InputError("there is no collection to evaluate on")
+        raise InputError("collections holds none; there is nothing to evaluate on")
     return sampled
 
 
@@ -124,7 +138,7 @@ def _check_names(systems: Sequence[System]) -> None:
         if names.count(name) > 1:
             raise InputError(f"two systems are named {name!r}; give them different names")
     if not systems:
-        raise InputError("there is no system to evaluate")
+        raise InputError("systems holds none; there is nothing to evaluate")
     rerankers: dict[str, Mapping[str, Any] | None] = {}
     for reranker in (system.reranker for system in systems if system.reranker is not None):
         if rerankers.setdefault(reranker.name, reranker.identity) != reranker.identity:

@@ -12,8 +12,10 @@ A ranking's order is the system's own, whatever its scores tie on.
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
+from zelo.checks import instance_of
 from zelo.collections.collection import Qrels
 from zelo.errors import InputError, MissingExtraError
 from zelo.evaluation.relevance import evaluated_queries, relevance, whole
@@ -84,6 +86,8 @@ def parse_measure(name: str) -> Measure:
     Raises:
         InputError: there is no such measure, or a package that computes it is not installed.
     """
+    if not isinstance(name, str):
+        raise InputError(f"measure is of type {type(name).__name__}; it must be a name")
     plain = name.removesuffix(OF_CANDIDATES)
     installed: Any = ir_measures.DefaultPipeline
     try:
@@ -144,7 +148,14 @@ def measure_all(
 
 def evaluate(run: Run, qrels: Qrels, measure: str = "nDCG@10") -> dict[str, float]:
     """Compute one measure of a scored run, ties as `by_score`; otherwise as `measure_all`."""
-    return measure_all(by_score(run), qrels, [parse_measure(measure)])[measure]
+    found = parse_measure(measure)
+    for name, given in (("run", run), ("qrels", qrels)):
+        for query_id, of_query in instance_of(name, given, Mapping).items():
+            instance_of(f"{name}[{query_id!r}]", of_query, Mapping)
+            for number in of_query.values():
+                if not isinstance(number, Real) or math.isnan(number):
+                    raise InputError(f"{name}[{query_id!r}] holds what is no number")
+    return measure_all(by_score(run), qrels, [found])[measure]
 
 
 def by_score(run: Run) -> dict[str, list[str]]:

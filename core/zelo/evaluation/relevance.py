@@ -5,6 +5,7 @@ A grade of 0 or below is not relevant, and neither is a document without a judge
 
 from collections.abc import Mapping
 
+from zelo.checks import above_zero
 from zelo.collections.collection import Qrels
 from zelo.errors import InputError
 
@@ -23,6 +24,7 @@ def relevance(qrels: Qrels, relevant_from: float | None = None) -> dict[str, dic
     Raises:
         InputError: a grade is a fraction and `relevant_from` is not given, or that is not above 0.
     """
+    relevant_from = _checked(relevant_from)
     if relevant_from is None and not whole(qrels):
         message = (
             "grades are not all whole numbers, so which documents are relevant is not said; give "
@@ -41,6 +43,7 @@ def evaluated_queries(qrels: Qrels, relevant_from: float | None = None) -> list[
     Raises:
         InputError: `relevant_from` is not above 0.
     """
+    relevant_from = _checked(relevant_from)
     return [
         query_id
         for query_id, judged in qrels.items()
@@ -54,8 +57,8 @@ def whole(qrels: Qrels) -> bool:
 
 
 def _relevant(grade: float, relevant_from: float | None) -> bool:
-    if relevant_from is None:
-        return grade > 0
-    if not relevant_from > 0:
-        raise InputError(f"relevant_from={relevant_from}; grades of relevant documents are above 0")
-    return grade >= relevant_from
+    return grade > 0 if relevant_from is None else grade >= relevant_from
+
+
+def _checked(relevant_from: float | None) -> float | None:
+    return None if relevant_from is None else above_zero("relevant_from", relevant_from)

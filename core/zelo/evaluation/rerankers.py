@@ -10,6 +10,7 @@ from typing import Any
 
 import zelo
 from zelo.catalog import folder_of
+from zelo.checks import instance_of, positive, text_or_none, true_or_false
 from zelo.evaluation.results import ORACLE
 from zelo.evaluation.systems import Case, Ordered, Scores
 from zelo.reranker import Reranker
@@ -46,12 +47,13 @@ class Pointwise:
         concurrency: int | None = None,
         owned: bool = False,
     ) -> None:
-        settings = reranker.settings
-        self.name = name or Path(str(settings["model"])).name
+        settings = instance_of("reranker", reranker, Reranker).settings
+        self.name = text_or_none("name", name) or Path(str(settings["model"])).name
         self.reranker = reranker
-        self._instruction = instruction
-        self._owned = owned
-        self.concurrency = concurrency or (4 if "base_url" in settings else 1)
+        self._instruction = text_or_none("instruction", instruction)
+        self._owned = true_or_false("owned", owned)
+        at_once = positive("concurrency", concurrency)
+        self.concurrency = at_once or (4 if "base_url" in settings else 1)
 
     @property
     def identity(self) -> Mapping[str, Any]:

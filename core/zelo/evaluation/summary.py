@@ -5,6 +5,7 @@ Brings measures, significance, calibration and costs together; shows nothing.
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from zelo.checks import in_order, instance_of, text_or_none
 from zelo.collections.collection import Collection, Qrels
 from zelo.errors import InputError
 from zelo.evaluation.calibration import calibrate, judged
@@ -55,10 +56,11 @@ def summarise(
             collection has a relevant document, or grades are fractions and `relevant_from` is
             needed.
     """
+    instance_of("evaluation", evaluation, Evaluation)
     parsed = _parsed(measures)
     oracles = frozenset(filter(evaluation.oracle, evaluation.systems))
     against = _baseline(evaluation.systems, oracles, baseline)
-    spent = costs(evaluation, prices or {})
+    spent = costs(evaluation, {} if prices is None else instance_of("prices", prices, Mapping))
     qrels = {name: _judgements(c, relevant_from) for name, c in evaluation.collections.items()}
     relevant = {name: _relevance(name, known, relevant_from) for name, known in qrels.items()}
     values = _values(evaluation, qrels, parsed, relevant_from)
@@ -111,18 +113,19 @@ def check_options(
 
 
 def _parsed(measures: Sequence[str]) -> list[Measure]:
-    parsed = [parse_measure(name) for name in dict.fromkeys(measures)]
+    parsed = [parse_measure(name) for name in in_order("measures", measures, "a list of names")]
     if not parsed:
-        raise InputError("there is no measure; give at least one, such as nDCG@10")
-    return parsed
+        raise InputError("measures holds none; give at least one, such as nDCG@10")
+    return list({measure.name: measure for measure in parsed}.values())
 
 
 def _baseline(systems: Sequence[str], oracles: frozenset[str], asked: str | None) -> str:
+    text_or_none("baseline", asked)
     competitors = [system for system in systems if system not in oracles]
     if asked is None:
         return [*competitors, *systems][0]
     if asked not in competitors:
-        message = f"{asked!r} cannot be the baseline; choose one of {', '.join(competitors)}"
+        message = f"baseline={asked!r} cannot be it; choose one of {', '.join(competitors)}"
         raise InputError(message)
     return asked
 

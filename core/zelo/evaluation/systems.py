@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
+from zelo.checks import text_or_none, with_methods
+from zelo.errors import InputError
 from zelo.retrieval.stage import FirstStage
 
 __all__ = ["Case", "Ordered", "Reordering", "Scores", "System"]
@@ -97,5 +99,8 @@ class System:
     reranker: Reordering | None = None
 
     def __post_init__(self) -> None:
-        if not self.name.strip():
-            raise ValueError("a system needs a name")
+        if not (text_or_none("name", self.name) or "").strip():
+            raise InputError(f"name={self.name!r}; a system needs one")
+        with_methods("first_stage", self.first_stage, "retrieve")
+        if self.reranker is not None:
+            with_methods("reranker", self.reranker, "prepare", "reorder", "release")

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 
 from zelo.catalog import ALIASES, HUB_NAMES
-from zelo.checks import one_of, positive, true_or_false
+from zelo.checks import instance_of, one_of, positive, text_or_none, true_or_false
 from zelo.errors import InputError, MissingExtraError
 from zelo.families import Family, family_named
 from zelo.local.options import ReadingOptions
@@ -58,15 +58,15 @@ def remote_scorer(
         max_document_tokens=positive("max_document_tokens", max_document_tokens), strip=strip
     )
     servers = _servers(base_url)
+    text_or_none("model", model)
     for name, flag in (("allow_http", allow_http), ("http2", http2)):
         true_or_false(name, flag)
     for name, client, kind in (
         ("http_client", http_client, httpx.Client),
         ("async_http_client", async_http_client, httpx.AsyncClient),
     ):
-        if not (client is None or isinstance(client, kind)):
-            given = type(client).__name__
-            raise InputError(f"{name} is of type {given}; it must be an httpx.{kind.__name__}")
+        if client is not None:
+            instance_of(name, client, kind)
     settings: dict[str, Any] = {
         "model": model,
         "family": family,

@@ -6,18 +6,20 @@ without spaces have no such words; they need another first stage.
 
 import json
 import os
-import pathlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
+from zelo.batch import check_text
+from zelo.checks import file_path, fraction, in_order, instance_of, not_negative, one_of
 from zelo.collections import Collection
 from zelo.errors import InputError, MissingExtraError
 from zelo.journal import key_of
 from zelo.retrieval.cache import Cache
-from zelo.retrieval.candidates import check_depth, choose, searchable
+from zelo.retrieval.candidates import check_depth, check_search, choose, searchable
 from zelo.retrieval.stage import Retrieved, Run
 from zelo.scoring import Progress
+from zelo.whole import writing
 
 try:
     import bm25s
@@ -64,30 +66,46 @@ class BM25:
         b: float = 0.4,
         language: str | None = "english",
     ) -> None:
-        documents = list(documents)
-        if not documents:
+        texts = list(in_order("documents", documents, "a list of texts"))
+        if not texts:
             raise InputError("there are no documents to index; BM25 needs at least one")
+        for i, text in enumerate(texts):
+            check_text(f"documents[{i}]", text)
         self._words = _Words(language)
-        tokens = self._words.of(documents, return_ids=True)
+        tokens = self._words.of(texts, return_ids=True)
         if not any(tokens.ids):
-            raise InputError(f"none of {len(documents)} document(s) has a word that BM25 can find")
-        self._index: Any = bm25s.BM25(k1=k1, b=b)
+            raise InputError(f"none of {len(texts)} document(s) has a word that BM25 can find")
+        self._index: Any = bm25s.BM25(**_weights(k1, b))
         self._index.index(tokens, show_progress=False)
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> Self:
-        """Return the index that `save` wrote; it finds the same with the same scores."""
-        settings = json.loads((pathlib.Path(folder) / SETTINGS).read_text(encoding="utf-8"))
-        index = cls.__new__(cls)
-        index._words = _Words(settings["language"])
-        index._index = bm25s.BM25.load(folder, show_progress=False, allow_pickle=False)
+        """Return the index that `save` wrote; it finds the same with the same scores.
+
+        Raises:
+            InputError: the folder holds none.
+        """
+        place = file_path("folder", folder)
+        try:
+            settings = json.loads((place / SETTINGS).read_text(encoding="utf-8"))
+            index = cls.__new__(cls)
+            index._words = _Words(settings["language"])
+            index._index = bm25s.BM25.load(place, show_progress=False, allow_pickle=False)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InputError(f"folder {place} holds no index that BM25.save wrote") from error
         return index
 
     def save(self, folder: str | os.PathLike[str]) -> None:
-        """Write the index to an existing folder, as arrays and JSON."""
-        self._index.save(folder, show_progress=False, allow_pickle=False)
+        """Write the index to an existing folder, as arrays and JSON.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        place = file_path("folder", folder)
         settings = json.dumps({"language": self._words.language})
-        (pathlib.Path(folder) / SETTINGS).write_text(settings, encoding="utf-8")
+        with writing(place):
+            self._index.save(place, show_progress=False, allow_pickle=False)
+            (place / SETTINGS).write_text(settings, encoding="utf-8")
 
     def __len__(self) -> int:
         return int(self._index.scores["num_docs"])
@@ -98,6 +116,7 @@ class BM25:
         Documents that share no word with the query are left out, so there may be fewer.
         """
         check_depth(depth)
+        check_text("query", query)
         (words,) = self._words.of([query], return_ids=False)
         if not words:
             return []
@@ -124,8 +143,8 @@ class BM25Stage:
     ) -> None:
         _Words(language)  # an unknown one is told now, not after an hour
         self.name = name
-        self._settings: dict[str, Any] = {"k1": k1, "b": b, "language": language}
-        self._cache = cache or Cache()
+        self._settings: dict[str, Any] = {**_weights(k1, b), "language": language}
+        self._cache = Cache() if cache is None else instance_of("cache", cache, Cache)
 
     def retrieve(
         self,
@@ -139,7 +158,7 @@ class BM25Stage:
         Raises:
             InputError: no document of the collection has a word, or the depth is below 1.
         """
-        check_depth(depth)
+        query_ids = check_search(collection, query_ids, depth, progress)
         doc_ids = searchable(collection)
         index = self._index(collection, doc_ids)
         run: Run = {}
@@ -162,14 +181,18 @@ class BM25Stage:
         )
 
 
+def _weights(k1: float, b: float) -> dict[str, float]:
+    """Check how much a word's repetitions and a document's length count."""
+    return {"k1": not_negative("k1", k1), "b": fraction("b", b, "it is a share")}
+
+
 class _Words:
     """Splits texts into words, leaves out stop words and stems the rest."""
 
     def __init__(self, language: str | None) -> None:
         languages = Stemmer.algorithms()
-        if language is not None and language not in languages:
-            message = f"language={language!r}; choose one of {', '.join(languages)}, or None"
-            raise InputError(message)
+        if language is not None:
+            one_of("language", language, languages)
         self.language = language
         self._stemmer = None if language is None else Stemmer.Stemmer(language)
         name = "" if language is None else STOP_LISTS.get(language, language.upper())

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from zelo.cache_folder import cache_folder
+from zelo.checks import file_path
 from zelo.errors import InputError
 
 __all__ = ["Cache"]
@@ -31,7 +32,7 @@ class Cache:
     """
 
     def __init__(self, folder: str | os.PathLike[str] | None = None) -> None:
-        self.folder = cache_folder() if folder is None else pathlib.Path(folder)
+        self.folder = cache_folder() if folder is None else file_path("folder", folder)
 
     def recall(
         self,

@@ -6,11 +6,13 @@ nor one that a ranking has named before. Whatever is left out gives its place to
 
 from collections.abc import Iterable
 
+from zelo.checks import at_least_one, callable_or_none, in_order, instance_of
 from zelo.collections import Collection
 from zelo.errors import InputError
 from zelo.retrieval.stage import Retrieved
+from zelo.scoring import Progress
 
-__all__ = ["check_depth", "choose", "refuse_unknown", "searchable"]
+__all__ = ["check_depth", "check_search", "choose", "refuse_unknown", "searchable"]
 
 NAMED = 5  # ids in a message
 
@@ -21,8 +23,25 @@ def check_depth(depth: int) -> None:
     Raises:
         InputError: it is below 1.
     """
-    if depth < 1:
-        raise InputError(f"depth is {depth}; it counts documents and must be at least 1")
+    at_least_one("depth", depth)
+
+
+def check_search(
+    collection: Collection, query_ids: Iterable[str], depth: int, progress: Progress | None
+) -> list[str]:
+    """Return the ids that are searched for, listed once; refuse a search that cannot be made.
+
+    Raises:
+        InputError: an argument is of another kind, or a query is not of the collection.
+    """
+    instance_of("collection", collection, Collection)
+    listed = list(in_order("query_ids", query_ids, "a list of ids"))
+    for i, query_id in enumerate(listed):
+        if not isinstance(query_id, str) or query_id not in collection.queries:
+            raise InputError(f"query_ids[{i}] is of no query of {collection.name}")
+    check_depth(depth)
+    callable_or_none("progress", progress)
+    return listed
 
 
 def searchable(collection: Collection) -> list[str]:

@@ -6,9 +6,10 @@ which suits collections of up to about a million documents.
 
 from collections.abc import Sequence
 
+from zelo.checks import instance_of, with_methods
 from zelo.collections import Collection
 from zelo.retrieval.cache import Cache
-from zelo.retrieval.candidates import check_depth, choose, searchable
+from zelo.retrieval.candidates import check_search, choose, searchable
 from zelo.retrieval.embedding import Encoder, embed
 from zelo.retrieval.stage import Retrieved, Run
 from zelo.retrieval.vectors import nearest
@@ -24,8 +25,8 @@ class DenseStage:
         self, encoder: Encoder, *, cache: Cache | None = None, name: str = "dense"
     ) -> None:
         self.name = name
-        self._encoder = encoder
-        self._cache = cache or Cache()
+        self._encoder = with_methods("encoder", encoder, "embed_queries", "embed_documents")
+        self._cache = Cache() if cache is None else instance_of("cache", cache, Cache)
 
     def retrieve(
         self,
@@ -41,8 +42,8 @@ class DenseStage:
             ModelError: the encoder's model cannot be loaded.
             ScoringError: the encoder gave no usable vector for some text.
         """
-        check_depth(depth)
-        doc_ids, query_ids = searchable(collection), list(query_ids)
+        query_ids = check_search(collection, query_ids, depth, progress)
+        doc_ids = searchable(collection)
         if not query_ids:
             return {}
         texts = [collection.documents[doc_id] for doc_id in doc_ids]

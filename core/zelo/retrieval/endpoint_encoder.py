@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from zelo.checks import positive
+from zelo.checks import positive, with_methods
 from zelo.endpoints import Embeddings
 from zelo.retrieval.vectors import Vectors
 
@@ -18,7 +18,7 @@ class EndpointEncoder:
     """
 
     def __init__(self, embeddings: Embeddings, *, max_characters: int | None = None) -> None:
-        self._embeddings = embeddings
+        self._embeddings = with_methods("embeddings", embeddings, "embed")
         self._max_characters = positive("max_characters", max_characters)
 
     @property

@@ -9,11 +9,11 @@ from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from typing import Any
 from urllib.parse import unquote
 
-from zelo.checks import path_text
+from zelo.checks import in_order, path_text, text_or_none
 from zelo.collections import Collection
 from zelo.collections.runs import read_run
 from zelo.errors import InputError
-from zelo.retrieval.candidates import check_depth, choose, refuse_unknown
+from zelo.retrieval.candidates import check_search, choose, refuse_unknown
 from zelo.retrieval.stage import Retrieved, Run
 from zelo.scoring import Progress
 
@@ -40,7 +40,7 @@ class GivenStage:
         Raises:
             InputError: the collection came without candidates, or they are not its documents.
         """
-        check_depth(depth)
+        query_ids = check_search(collection, query_ids, depth, progress)
         if collection.given is None:
             message = (
                 f"{collection.name} came without candidates; use a first stage that finds some, "
@@ -66,7 +66,7 @@ class RunStage:
 
     def __init__(self, path: str | os.PathLike[str], *, name: str | None = None) -> None:
         self._path = path_text("path", path)
-        self.name = name or f"run:{self._path}"
+        self.name = text_or_none("name", name) or f"run:{self._path}"
 
     def retrieve(
         self,
@@ -81,8 +81,7 @@ class RunStage:
             InputError: the file cannot be read, names documents that the collection lacks, or
                 answers none of the queries.
         """
-        check_depth(depth)
-        query_ids = list(query_ids)
+        query_ids = check_search(collection, query_ids, depth, progress)
         path = self._path.replace("{collection}", collection.name)
         lists = {_known(name, collection.queries): of for name, of in read_run(path).items()}
         answered = [query_id for query_id in query_ids if query_id in lists]
@@ -118,6 +117,8 @@ class FunctionStage:
     def __init__(
         self, name: str, retrieve: Callable[[str], Iterable[str] | Iterable[tuple[str, float]]]
     ) -> None:
+        if not callable(retrieve):
+            raise InputError(f"retrieve is of type {type(retrieve).__name__}; it must be callable")
         self.name = name
         self._find = retrieve
 
@@ -133,7 +134,7 @@ class FunctionStage:
         Raises:
             InputError: what it returned is no ranking of the collection's documents.
         """
-        check_depth(depth)
+        query_ids = check_search(collection, query_ids, depth, progress)
         run: Run = {}
         for query_id in query_ids:
             source = f"{self.name}, for query {query_id!r},"
@@ -155,7 +156,8 @@ def _by_place(doc_ids: Iterable[str]) -> Iterator[Retrieved]:
 
 
 def _ranking(found: Iterable[Any], source: str) -> list[Retrieved]:
-    entries = list(found)
+    pairs = "list(found.items())"
+    entries = list(in_order(source, found, "a list of ids or pairs", of_mapping=pairs))
     if all(isinstance(entry, str) for entry in entries):
         return list(_by_place(entries))
     ranking: list[Retrieved] = []

@@ -6,10 +6,10 @@ Only ranks count, so stages whose scores mean different things can be fused.
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
-from zelo.checks import at_least_zero, positive
+from zelo.checks import at_least_one, at_least_zero, in_order, with_methods
 from zelo.collections import Collection
 from zelo.errors import InputError
-from zelo.retrieval.candidates import check_depth, choose
+from zelo.retrieval.candidates import check_search, choose
 from zelo.retrieval.stage import FirstStage, Retrieved, Run
 from zelo.scoring import Progress
 
@@ -35,14 +35,14 @@ class HybridStage:
         depth_factor: int = 3,
         name: str = "hybrid",
     ) -> None:
-        self._stages = tuple(stages)
+        self._stages = tuple(in_order("stages", stages, "a list of first stages"))
+        for i, stage in enumerate(self._stages):
+            with_methods(f"stages[{i}]", stage, "retrieve")
         if len(self._stages) < 2:
             raise InputError(f"a hybrid of {len(self._stages)} stage(s); it fuses two or more")
-        at_least_zero("k", k)
-        positive("depth_factor", depth_factor)
         self.name = name
-        self._k = k
-        self._depth_factor = depth_factor
+        self._k = at_least_zero("k", k)
+        self._depth_factor = at_least_one("depth_factor", depth_factor)
 
     def retrieve(
         self,
@@ -56,8 +56,7 @@ class HybridStage:
         Raises:
             InputError: and whatever else the stages raise.
         """
-        check_depth(depth)
-        query_ids = list(query_ids)
+        query_ids = check_search(collection, query_ids, depth, progress)
         runs = [
             stage.retrieve(collection, query_ids, depth * self._depth_factor, progress)
             for stage in self._stages

@@ -10,8 +10,9 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from zelo.checks import path_text, positive
+from zelo.checks import at_least_one, path_text
 from zelo.errors import MissingExtraError, ModelFileError, ScoringError
+from zelo.local.options import device_name
 from zelo.retrieval.model_folder import check_folder, digest_of, find_folder
 from zelo.retrieval.vectors import Vectors
 
@@ -36,15 +37,18 @@ class LocalEncoder:
     """
 
     def __init__(
-        self, model: str | os.PathLike[str], *, device: str | None = None, batch_size: int = 32
+        self,
+        model: str | os.PathLike[str],
+        *,
+        device: str | int | None = None,
+        batch_size: int = 32,
     ) -> None:
         if importlib.util.find_spec("sentence_transformers") is None:
             raise MissingExtraError("a local embedding model", "eval")
-        positive("batch_size", batch_size)
+        self._batch_size = at_least_one("batch_size", batch_size)
+        self._device = device_name(device)
         self._folder = find_folder(path_text("model", model))
         check_folder(self._folder)
-        self._device = device
-        self._batch_size = batch_size
 
     @functools.cached_property
     def identity(self) -> dict[str, Any]:

@@ -19,7 +19,7 @@ try:
 except ImportError as error:
     raise MissingExtraError("training", "train") from error
 
-from zelo.checks import path_text
+from zelo.checks import file_path
 from zelo.families import FAMILIES
 from zelo.local.options import Limits
 from zelo.training.learning import (
@@ -116,7 +116,7 @@ def pointwise(
         ModelError: the model cannot be found, read or trusted.
         ScoringError: the loss became NaN or infinite.
     """
-    folder = Path(path_text("out", out))
+    folder = file_path("out", out)
     if os.path.isdir(model) and folder.resolve() == Path(model).resolve():
         raise InputError(f"{folder} is the model to start from; write to another folder")
     sampling = _sampling(documents_per_query, learning)
