@@ -5,7 +5,6 @@ Knows nothing of similarity or search.
 
 import asyncio
 import base64
-import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -15,6 +14,7 @@ from pydantic import BaseModel
 from zelo.checks import positive
 from zelo.endpoints.endpoint import MAX_RETRIES, Endpoint
 from zelo.errors import MissingExtraError, RemoteAnswerError
+from zelo.fork import Lock
 from zelo.remote.gathering import all_of
 from zelo.remote.splitting import split
 
@@ -76,7 +76,7 @@ class Embeddings:
             max_retries=max_retries,
         )
         self._input_tokens = 0
-        self._lock = threading.Lock()
+        self._lock = Lock()
 
     @property
     def identity(self) -> dict[str, Any]:

@@ -1,10 +1,11 @@
 """What went wrong between here and a server, as one of our errors."""
 
 import email.utils
+import errno
 import math
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import httpx
@@ -27,11 +28,20 @@ ADVICE = {
     422: "the request was not accepted: is dialect= right, and no document too long?",
     429: "the server has more work than it takes; it may be asked again",
 }
+EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE})
 WORDS = re.compile(r"[\w.-]{1,64}")
 
 
-def unreachable(where: str, error: httpx.HTTPError) -> ScoringError:
+def unreachable(where: str, error: httpx.HTTPError | OSError) -> ScoringError:
     """Return the error of a request that got no whole answer."""
+    if any(isinstance(one, OSError) and one.errno in EXHAUSTED for one in _causes(error)):
+        message = (
+            f"{where}: no connection, as too many files and sockets are open here. Close those "
+            "that are not used any more, or allow more: ulimit -n"
+        )
+        return RemoteError(message, transient=True)
+    if isinstance(error, OSError):
+        return RemoteError(f"{where}: no request can be sent from here: {error}")
     if isinstance(error, httpx.ReadTimeout | httpx.WriteTimeout):
         return ScoringTimeoutError(f"{where}: no answer in the time that was left")
     kind = type(error).__name__
@@ -82,6 +92,16 @@ def retry_after(headers: Mapping[str, str], now: float | None = None) -> float |
             return None
     known = math.isfinite(seconds) and 0 <= seconds <= LONGEST_RETRY_AFTER
     return seconds if known else None
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an error and all that led to it."""
+    while error is not None:
+        yield error
+        if isinstance(error, BaseExceptionGroup):
+            for one in error.exceptions:
+                yield from _causes(one)
+        error = error.__cause__ or error.__context__
 
 
 def _request_id(headers: Mapping[str, str]) -> str | None:
