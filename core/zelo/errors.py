@@ -16,7 +16,7 @@ ZeloError
 │   │   ├── RemoteAnswerError           its answer is not the scores that were asked for
 │   │   └── DialectError                it speaks another dialect, or none that is certain
 │   ├── ClosedError                     the reranker was closed
-│   └── ForkedError                     a forked child holds its parent's model
+│   └── ForkedError                     a forked child of a process that used CUDA
 ├── BudgetError                         judging would cost more than the budget allows
 └── MissingExtraError (also ImportError)  an optional package is not installed
 
@@ -167,7 +167,7 @@ class ClosedError(ScoringError):
 
 
 class ForkedError(ScoringError):
-    """This process was forked from one that had loaded the model, and must load its own."""
+    """This process was forked from one that had used CUDA, and cannot load a model on a card."""
 
 
 class BudgetError(ZeloError):

@@ -48,7 +48,7 @@ def choose_device(wanted: str | None) -> torch.device:
         wanted = str(torch.accelerator.current_accelerator())
     try:
         device = torch.device(wanted)
-        torch.empty(0, device=device)
+        device = torch.empty(0, device=device).device  # with its number, where it has one
     except Exception as error:  # torch raises RuntimeError, AssertionError, NotImplementedError
         message = f"device={wanted!r} cannot be used here: {str(error).splitlines()[0]}"
         raise InputError(message) from error
