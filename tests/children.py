@@ -1,27 +1,17 @@
 """What child processes of the tests run; a spawned child imports this module by name."""
 
 from multiprocessing.queues import Queue
-from pathlib import Path
 from typing import Any
 
-from zelo import ForkedError, Reranker
+from zelo import Reranker
 
 QUERY = "how is the water of the river"
 DOCUMENTS = [f"the water of bridge {i} is cold " * (1 + i % 5) for i in range(12)]
 
 
 def score(reranker: Reranker, results: "Queue[Any]") -> None:
-    """Send the scores of the parent's reranker, or the error's message."""
-    try:
-        results.put(reranker.score(QUERY, DOCUMENTS[:2]))
-    except ForkedError as error:
-        results.put(str(error))
-
-
-def score_anew(folder: Path, results: "Queue[Any]") -> None:
-    """Send the scores of a reranker made here."""
-    with Reranker(folder, dtype="float32", device="cpu") as reranker:
-        results.put(reranker.score(QUERY, DOCUMENTS[:2]))
+    """Send the scores of a reranker that travelled here."""
+    results.put(reranker.score(QUERY, DOCUMENTS[:2]))
 
 
 def rank(face: str, adapter: Any, results: "Queue[Any]") -> None:

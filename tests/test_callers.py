@@ -3,14 +3,13 @@
 import asyncio
 import gc
 import multiprocessing
-import os
 import threading
 import time
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from children import DOCUMENTS, QUERY, score, score_anew
+from children import DOCUMENTS, QUERY, score
 
 from zelo import ClosedError, ModelFileError, Reranker
 
@@ -214,39 +213,14 @@ def test_failed_load_is_tried_again(tiny_model, tmp_path):
     reranker.close()
 
 
-def run_child(method, target, *args):
-    context = multiprocessing.get_context(method)
+def test_spawned_child_loads_from_the_pickle(reranker):
+    """A pickled reranker works in a spawned process, where it loads its own copy."""
+    expected = reranker.score(QUERY, DOCUMENTS[:2])
+    context = multiprocessing.get_context("spawn")
     results = context.Queue()
-    process = context.Process(target=target, args=(*args, results))
+    process = context.Process(target=score, args=(reranker, results))
     process.start()
     found = results.get(timeout=120)
     process.join(30)
     assert process.exitcode == 0
-    return found
-
-
-needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
-
-
-@needs_fork
-@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-def test_forked_child_is_told(reranker):
-    """A forked child that uses its parent's reranker gets an error that says what to do."""
-    reranker.warmup()
-    assert "new Reranker" in run_child("fork", score, reranker)
-
-
-@needs_fork
-@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-def test_forked_child_loads_its_own(tiny_model, reranker):
-    """A forked child that makes its own reranker scores as the parent does."""
-    expected = reranker.score(QUERY, DOCUMENTS[:2])
-    found = run_child("fork", score_anew, tiny_model)
-    assert found == pytest.approx(expected, abs=1e-5)
-
-
-def test_spawned_child_loads_from_the_pickle(reranker):
-    """A pickled reranker works in a spawned process, where it loads its own copy."""
-    expected = reranker.score(QUERY, DOCUMENTS[:2])
-    found = run_child("spawn", score, reranker)
     assert found == pytest.approx(expected, abs=1e-5)

@@ -340,13 +340,77 @@ def test_an_interrupt_ends_the_command_in_silence(tiny_model: Path) -> None:
         assert running.stderr.read() == b""
 
 
+INTERRUPTING = """
+import importlib.abc, os, signal, sys
+
+class Interrupting(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name == {module!r}:
+            try:
+                os.kill(os.getpid(), signal.SIGINT)
+            except KeyboardInterrupt:
+                if {lost}:
+                    raise ImportError("cannot load module more than once per process")
+                raise
+
+sys.meta_path.insert(0, Interrupting())
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.argv = ["zelo", "rerank", "river", "-d", "a.txt"]
+from zelo.__main__ import main
+main()
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows interrupts otherwise")
+@pytest.mark.parametrize(
+    ("module", "lost"), [("typer", False), ("torch", True)], ids=["heard", "lost in C code"]
+)
+def test_an_interrupt_of_an_import_ends_the_command_in_silence(
+    tmp_path: Path, module: str, lost: bool
+) -> None:
+    """Ctrl-C while packages are imported is an interrupt, whatever the import makes of it."""
+    (tmp_path / "a.txt").write_text("stone\n", encoding="utf-8")
+    code = INTERRUPTING.format(module=module, lost=lost)
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True)
+    told = [line for line in done.stderr.splitlines() if b"zelo-nano, a small model" not in line]
+    assert (done.returncode, done.stdout, told) == (130, b"", [])
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no full device")
+def test_streams_that_cannot_be_used_end_in_no_traceback() -> None:
+    """A full disk is told in one line, and closed streams hold and take nothing."""
+    script = """
+        zelo() { "$0" -c "from zelo.cli import main; main()" "$@"; echo $? >&2; }
+        zelo --version >/dev/full
+        zelo rerank river -d - <&- >&-
+    """
+    done = subprocess.run(["/bin/sh", "-c", script, sys.executable], capture_output=True, text=True)
+    assert done.stderr.splitlines() == [
+        "zelo: error: the output cannot be written: No space left on device",
+        "1",
+        "zelo: reading standard input as txt; --format says otherwise",
+        "zelo: error: standard input: there is no document in it",
+        "1",
+    ]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGPIPE")
+def test_help_that_nobody_reads_ends_in_silence() -> None:
+    """`zelo --help | true` ends as any other command whose reader is gone."""
+    with process("--help") as running:
+        running.stdout.close()
+        assert running.stderr.read() == b""
+        assert running.wait() == 141
+
+
 def test_an_output_that_cannot_show_a_character_spells_it_out(tiny_model: Path) -> None:
-    """A terminal without UTF-8 gets escapes in its table, and JSON stays UTF-8."""
+    """A terminal without UTF-8 gets escapes in its table and help, and JSON stays UTF-8."""
     arguments = ["rerank", "river", "-d", "-", "--format", "txt", "--model", str(tiny_model)]
     terminal = CliRunner(charset="ascii")
     table = terminal.invoke(app, arguments, input="河\n".encode())
     assert table.exit_code == 0
     assert table.stdout_bytes.rstrip().endswith(rb"\u6cb3")
+    assert terminal.invoke(app, ["rerank", "--help"]).exit_code == 0
     lines = terminal.invoke(app, [*arguments, "--json"], input="河\n".encode())
     assert json.loads(lines.stdout_bytes)["text"] == "河"
 

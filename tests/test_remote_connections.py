@@ -4,10 +4,12 @@ import asyncio
 import json
 import logging
 import re
+import resource
 import socket
 import ssl
 import threading
 import time
+from contextlib import contextmanager
 
 import httpx
 import pytest
@@ -23,6 +25,7 @@ KEY = "sk-zelo-5ecre7"
 QUERY, DOCUMENTS = "how is the water", ["the water is cold", "stone bridges"]
 GOOD = json.dumps({"results": [{"index": i, "relevance_score": 0.5} for i in range(2)]}).encode()
 WAYS = ["waiting", "awaiting"]
+TOO_MANY = "too many files and sockets are open here"
 
 every_way = pytest.mark.parametrize("way", WAYS)
 
@@ -142,6 +145,35 @@ def test_a_certificate_that_is_not_trusted_is_not_asked_for_again():
     told = unreachable("POST host/v1/rerank", error)
     assert re.search(r"\(CERTIFICATE_VERIFY_FAILED\)\. .*SSL_CERT_FILE.*http_client=", str(told))
     assert not told.transient
+
+
+@contextmanager
+def no_descriptors():
+    """Let this process open no file and no socket more."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+@every_way
+def test_too_many_open_files_are_told(way):
+    """Where this process may open nothing more, the error says that, and blames no server."""
+
+    async def awaiting():
+        with pytest.raises(RemoteError, match="Is the server running"):
+            await remote.ascore(QUERY, DOCUMENTS)
+        with no_descriptors(), pytest.raises(RemoteError, match=TOO_MANY):
+            await remote.ascore(QUERY, DOCUMENTS)
+
+    with client("http://127.0.0.1:9") as remote:
+        if way == "awaiting":
+            asyncio.run(awaiting())
+        else:
+            with no_descriptors(), pytest.raises(RemoteError, match=TOO_MANY):
+                remote.score(QUERY, DOCUMENTS)
 
 
 def reset(connection):

@@ -3,6 +3,9 @@
 Importing this package imports neither torch nor transformers; they are loaded with the model.
 """
 
+import importlib
+import typing
+
 from zelo.errors import (
     BudgetError,
     ClosedError,
@@ -25,8 +28,10 @@ from zelo.errors import (
     UnsupportedModelError,
     ZeloError,
 )
-from zelo.reranker import Reranker
-from zelo.results import RankedDocument, Stats
+
+if typing.TYPE_CHECKING:
+    from zelo.reranker import Reranker
+    from zelo.results import RankedDocument, Stats
 
 __version__ = "0.1.0"
 
@@ -55,3 +60,17 @@ __all__ = [
     "UnsupportedModelError",
     "ZeloError",
 ]
+
+_LATER = {"Reranker": "zelo.reranker", "RankedDocument": "zelo.results", "Stats": "zelo.results"}
+
+if not typing.TYPE_CHECKING:  # a checker sees the imports above, and no names that are not there
+
+    def __getattr__(name: str) -> object:
+        """Import what takes time when it is asked for; before, the command hears no interrupt."""
+        if name not in _LATER:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(importlib.import_module(_LATER[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

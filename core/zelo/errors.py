@@ -16,7 +16,7 @@ ZeloError
 │   │   ├── RemoteAnswerError           its answer is not the scores that were asked for
 │   │   └── DialectError                it speaks another dialect, or none that is certain
 │   ├── ClosedError                     the reranker was closed
-│   └── ForkedError                     a forked child holds its parent's model
+│   └── ForkedError                     a forked child of a process that used CUDA
 ├── OutputError                         a file cannot be written: no room, no permission
 ├── BudgetError                         judging would cost more than the budget allows
 └── MissingExtraError (also ImportError)  an optional package is not installed
@@ -170,7 +170,7 @@ class ClosedError(ScoringError):
 
 
 class ForkedError(ScoringError):
-    """This process was forked from one that had loaded the model, and must load its own."""
+    """This process was forked from one that had used CUDA, and cannot load a model on a card."""
 
 
 class OutputError(ZeloError):
@@ -197,6 +197,9 @@ def causes(error: BaseException | None) -> Iterator[BaseException]:
     """Yield an error and what it was raised from, the root last."""
     while error is not None:
         yield error
+        if isinstance(error, BaseExceptionGroup):  # of attempts at several addresses
+            for one in error.exceptions:
+                yield from causes(one)
         error = error.__cause__ or error.__context__
 
 

@@ -9,7 +9,6 @@ import asyncio
 import logging
 import math
 import random
-import threading
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -17,6 +16,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from zelo.errors import RemoteError, ScoringError, ScoringTimeoutError
+from zelo.fork import Lock
 
 __all__ = ["Patience", "Retries"]
 
@@ -48,7 +48,7 @@ class Retries:
         self._share, self._reserve, self._saved = share, reserve, reserve
         self._told: dict[str, float] = {}
         self._untold: Counter[str] = Counter()
-        self._lock = threading.Lock()
+        self._lock = Lock()
 
     def earn(self) -> None:
         """Count one call."""

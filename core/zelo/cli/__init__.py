@@ -5,7 +5,6 @@ called wrongly; 130 interrupted; 141 the reader of the output went away, as for 
 has its own: 0 right, 1 wrong, 2 cannot tell.
 """
 
-import sys
 from typing import Annotated, Any
 
 import typer
@@ -22,7 +21,8 @@ from zelo.cli.export import EPILOG as EXPORT_EXAMPLES
 from zelo.cli.export import export
 from zelo.cli.plan import EPILOG as PLAN_EXAMPLES
 from zelo.cli.plan import plan
-from zelo.cli.render import note, silence_stdout
+from zelo.cli.process import INTERRUPTED, heed_interrupts, interrupted, sound_streams
+from zelo.cli.render import note
 from zelo.cli.rerank import EPILOG as RERANK_EXAMPLES
 from zelo.cli.rerank import rerank
 from zelo.cli.score import EPILOG as SCORE_EXAMPLES
@@ -34,31 +34,31 @@ from zelo.errors import ZeloError
 
 __all__ = ["app", "main"]
 
-INTERRUPTED = 130  # 128 + SIGINT, what a shell reports
-PIPE_CLOSED = 141  # 128 + SIGPIPE, what a shell reports for `seq 1000000 | head -1`
-
 
 class _Commands(TyperGroup):
     """Turns what a subcommand raises into one line on stderr and an exit code."""
 
+    def main(self, *args: Any, **options: Any) -> Any:
+        """Run the command line."""
+        with sound_streams():
+            try:
+                return super().main(*args, **options)
+            except (ZeloError, ImportError) as error:
+                if isinstance(error, ImportError) and interrupted():
+                    raise SystemExit(INTERRUPTED) from error
+                if not isinstance(error, ZeloError):
+                    raise
+                notes = getattr(error, "__notes__", [])  # where it happened, in long work
+                note("\n".join([f"error: {error}", *notes]))
+                raise SystemExit(1) from error
+
     def invoke(self, ctx: Any) -> Any:
         """Run the subcommand."""
         try:
-            result = super().invoke(ctx)
-            sys.stdout.flush()
-        except ZeloError as error:
-            notes = getattr(error, "__notes__", [])  # where it happened, in long work
-            note("\n".join([f"error: {error}", *notes]))
-            raise typer.Exit(1) from error
+            return super().invoke(ctx)
         except typer.BadParameter as error:
             error.message = error.message.removeprefix("Value error, ")  # pydantic's, not ours
             raise
-        except KeyboardInterrupt as interrupt:
-            raise typer.Exit(INTERRUPTED) from interrupt
-        except BrokenPipeError as error:
-            silence_stdout()
-            raise typer.Exit(PIPE_CLOSED) from error
-        return result
 
 
 app = typer.Typer(
@@ -103,4 +103,5 @@ def zelo_command(
 
 def main() -> None:
     """Run the command line of this process."""
+    heed_interrupts()
     app(prog_name="zelo")

@@ -3,9 +3,7 @@
 Documents come from anywhere, so their text reaches a terminal only through `zelo.untrusted`.
 """
 
-import io
 import json
-import os
 import re
 import sys
 from typing import Any, NoReturn
@@ -21,7 +19,6 @@ __all__ = [
     "json_line",
     "note",
     "out",
-    "silence_stdout",
     "symbols",
 ]
 
@@ -38,8 +35,6 @@ class Screen(Console):
 
 def out() -> Screen:
     """Return the console for results: stdout as it is now."""
-    if isinstance(sys.stdout, io.TextIOWrapper):  # what its encoding lacks is spelt out
-        sys.stdout.reconfigure(errors="backslashreplace")
     return Screen(file=sys.stdout, highlight=False, emoji=False, markup=False)
 
 
@@ -69,11 +64,3 @@ def json_line(value: dict[str, Any]) -> None:
 def symbols(console: Console) -> bool:
     """Whether the console can show arrows and the like."""
     return console.encoding.startswith("utf")
-
-
-def silence_stdout() -> None:
-    """Let what is still buffered for a closed pipe go nowhere, rather than fail at exit."""
-    try:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (OSError, ValueError):  # a stdout without a file behind it has nothing to fail
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")

@@ -5,7 +5,6 @@ Knows nothing of similarity or search.
 
 import asyncio
 import base64
-import threading
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -16,6 +15,7 @@ from zelo.batch import check_text
 from zelo.checks import in_order, positive
 from zelo.endpoints.endpoint import MAX_RETRIES, Endpoint
 from zelo.errors import MissingExtraError, RemoteAnswerError
+from zelo.fork import Lock
 from zelo.remote.gathering import all_of
 from zelo.remote.splitting import split
 
@@ -78,7 +78,7 @@ class Embeddings:
             max_retries=max_retries,
         )
         self._input_tokens = 0
-        self._lock = threading.Lock()
+        self._lock = Lock()
 
     @property
     def identity(self) -> dict[str, Any]:

@@ -55,7 +55,9 @@ def choose_device(wanted: str | int | torch.device | None) -> torch.device:
         wanted = str(torch.accelerator.current_accelerator())
     try:
         device = torch.device(wanted)
-        torch.zeros(1, device=device).item()  # "meta" makes tensors, and holds no numbers
+        probe = torch.zeros(1, device=device)
+        probe.item()  # "meta" makes tensors, and holds no numbers
+        device = probe.device  # with its number, where it has one
     except Exception as error:  # torch raises RuntimeError, AssertionError, NotImplementedError
         message = f"device={wanted!r} cannot be used here: {str(error).splitlines()[0]}"
         raise InputError(message) from error

@@ -1,7 +1,8 @@
 """One loaded model per process and configuration, whoever asks and however often.
 
 Weights, tokenizer and worker are shared by every reranker with the same `InstanceKey`, counted,
-and freed when the last of them is closed.
+and freed when the last of them is closed. A forked child has none of its parent's: the worker's
+thread did not come along.
 """
 
 import gc
@@ -11,11 +12,13 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from zelo.catalog import ModelSource
 from zelo.errors import ForkedError, InputError, ModelError
+from zelo.fork import compute, in_each_process
 from zelo.local import device as devices
 from zelo.local.checkpoint import Checkpoint, inspect_checkpoint
 from zelo.local.engine import Engine
@@ -30,17 +33,22 @@ __all__ = ["Instance", "acquire", "model_folder"]
 
 log = logging.getLogger("zelo")
 
+FORKED = (
+    "this process was forked from one that had used CUDA, which cannot be used here any more: use "
+    "it only after forking, start processes with 'spawn', or compute with device='cpu'"
+)
+
 
 class Instance:
     """A loaded model with its tokenizer and worker."""
 
     def __init__(self, key: InstanceKey) -> None:
         self._key = key
-        self._pid = os.getpid()
         self._users = 0
         folder = model_folder(key)
         checkpoint = inspect_checkpoint(folder, key.family or key.source.family, key.head)
-        plan = _Plan.of(key, checkpoint)
+        wanted = devices.choose_devices(key.device)  # here: the present card is a thread's own
+        plan = compute(lambda: _Plan.of(key, checkpoint, wanted))
         self.encoder = checkpoint.encoder
         self.commit = folder.name if key.source.repo_id else None
         """Of the hub repository, as the revision was resolved; None for a folder."""
@@ -48,14 +56,14 @@ class Instance:
         self.max_tokens = checkpoint.max_tokens
         self.usual_tokens = checkpoint.usual_tokens
         row = read_score_row(checkpoint, self.encoder.positive_id, self.encoder.negative_id)
-        models = [plan.load(checkpoint, row, device) for device in plan.devices]
+        models = compute(lambda: [plan.load(checkpoint, row, device) for device in plan.devices])
         log.info("loaded %s", self.description)
         self._devices = plan.devices
         self.compiled = models[0].compiled
         """The layers are, so the first packs of each kind take long."""
         # of several cards, the one with the least free memory decides: larger packs are no faster
-        wanted = key.max_batch_tokens
-        tokens = min(devices.choose_batch_tokens(wanted, model.backbone) for model in models)
+        most = key.max_batch_tokens
+        tokens = min(devices.choose_batch_tokens(most, model.backbone) for model in models)
         self.engine = Engine(models, tokens)
         # a single thread: it guards the tokenizer, and works while the model does
         self.tokenizing = ThreadPoolExecutor(1, thread_name_prefix="zelo-tokenize")
@@ -71,19 +79,8 @@ class Instance:
             for done in self.engine.rehearse(packs):
                 done.result()
 
-    def check_process(self) -> None:
-        """Refuse to be used in a forked child, where the worker's thread does not exist."""
-        if os.getpid() != self._pid:
-            message = (
-                "this process was forked after the model was loaded, and cannot use its parent's "
-                "copy: make a new Reranker here, load after forking, or start with 'spawn'"
-            )
-            raise ForkedError(message)
-
     def release(self) -> None:
         """Count one user less; the last one frees the memory."""
-        if os.getpid() != self._pid:
-            return
         with _registry.lock:
             self._users -= 1
             if self._users > 0:
@@ -106,8 +103,7 @@ class _Plan:
     compile: bool
 
     @classmethod
-    def of(cls, key: InstanceKey, checkpoint: Checkpoint) -> "_Plan":
-        wanted = devices.choose_devices(key.device)
+    def of(cls, key: InstanceKey, checkpoint: Checkpoint, wanted: list[torch.device]) -> "_Plan":
         dtype = devices.choose_dtype(key.dtype, wanted[0], checkpoint.files)
         if key.quantization is not None:
             for device in wanted:
@@ -146,10 +142,20 @@ class _Registry:
     """The instances of this process, with a lock for each that is being loaded."""
 
     def __init__(self) -> None:
+        self.instances: dict[InstanceKey, Instance] = {}
+        self.of_parents: set[InstanceKey] = set()
+        """What this process would share, were it not forked."""
+        self.cuda_used = self.cuda_taken = False
+        """By this process when it last forked; by one that it was forked from."""
+        in_each_process(self._begin)
+
+    def _begin(self) -> None:
         # reentrant: the garbage collector may release a forgotten reranker's model at any moment,
         # also in a thread that is in here
         self.lock = threading.RLock()
-        self.instances: dict[InstanceKey, Instance] = {}
+        self.of_parents |= self.instances.keys()
+        self.instances = {}
+        self.cuda_taken |= self.cuda_used
         self.loading: dict[InstanceKey, threading.Lock] = {}
 
     def acquire(self, key: InstanceKey) -> Instance:
@@ -161,7 +167,14 @@ class _Registry:
                 if instance is not None:
                     instance._users += 1
                     return instance
+            if self.cuda_taken and not (key.device or "").startswith("cpu"):
+                raise ForkedError(FORKED)
             instance = Instance(key)
+            if key in self.of_parents:
+                log.warning(
+                    "process %d was forked, and loaded its own copy of %s: memory is paid again",
+                    *(os.getpid(), instance.description),
+                )
             with self.lock:
                 instance._users += 1
                 self.instances[key] = instance
@@ -171,13 +184,13 @@ class _Registry:
 _registry = _Registry()
 
 
-def _forget() -> None:
-    global _registry
-    _registry = _Registry()
+def _before_fork() -> None:
+    cuda: Any = torch.cuda
+    _registry.cuda_used = cuda.is_initialized()
 
 
-# a forked child starts with none: threads did not come along, and locks may be held forever
-os.register_at_fork(after_in_child=_forget)
+if hasattr(os, "register_at_fork"):  # Windows has no fork
+    os.register_at_fork(before=_before_fork)
 
 
 def acquire(key: InstanceKey) -> Instance:
@@ -186,6 +199,7 @@ def acquire(key: InstanceKey) -> Instance:
     Raises:
         ModelError: the model cannot be found, read or trusted.
         InputError: device, dtype or quantization cannot be used here.
+        ForkedError: a card is to be used, which CUDA allows no child of a process that used one.
     """
     return _registry.acquire(key)
 

@@ -12,10 +12,11 @@ import weakref
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, InvalidStateError, wait
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from zelo.catalog import COMMIT
 from zelo.errors import ClosedError, InputError, MissingExtraError
+from zelo.fork import in_each_process, leave_to_parent
 from zelo.local.options import InstanceKey, Limits, ReadingOptions
 from zelo.patience import Patience
 from zelo.results import Stats
@@ -32,7 +33,10 @@ DEFAULT_MAX_TOKENS = 32_768
 
 
 class LocalScorer:
-    """Scores with a model of this process, shared with every scorer that has the same key."""
+    """Scores with a model of this process, shared with every scorer that has the same key.
+
+    A forked child loads its own at its next call.
+    """
 
     def __init__(
         self, key: InstanceKey, options: ReadingOptions, patience: Patience | None = None
@@ -40,10 +44,15 @@ class LocalScorer:
         self._key = key
         self._options = options
         self._patience = patience or Patience()
+        self._closed = False
+        self._release: weakref.finalize[..., Any] | None = None
+        in_each_process(self._begin)
+
+    def _begin(self) -> None:
+        leave_to_parent(self._release)
         self._lock = threading.Lock()
         self._instance: Instance | None = None
-        self._closed = False
-        self._release: Callable[[], object] = lambda: None
+        self._release = None
 
     def score(
         self, requests: Sequence[ScoreRequest], progress: Progress | None = None
@@ -77,7 +86,8 @@ class LocalScorer:
         with self._lock:
             self._closed = True
             self._instance = None
-        self._release()
+        if self._release is not None:
+            self._release()
 
     @property
     def commit(self) -> str | None:
@@ -108,7 +118,6 @@ class LocalScorer:
             if self._instance is None:
                 self._instance = _acquire_instance(self._key)
                 self._release = weakref.finalize(self, self._instance.release)
-            self._instance.check_process()
             return self._instance
 
     def _attempt(

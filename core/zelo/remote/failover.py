@@ -1,7 +1,6 @@
 """Several scorers in order of preference: where one fails, the next one answers."""
 
 import logging
-import threading
 import time
 from collections.abc import Iterator, Sequence
 
@@ -11,6 +10,7 @@ from zelo.errors import (
     RemoteAuthError,
     ScoringError,
 )
+from zelo.fork import Lock
 from zelo.results import Stats
 from zelo.scoring import Progress, Scored, Scorer, ScoreRequest
 
@@ -32,7 +32,7 @@ class FailoverScorer:
         for scorer in scorers:  # of an inner one, each scorer is asked in its turn here
             inner = scorer._scorers if isinstance(scorer, FailoverScorer) else [scorer]
             self._scorers.extend(inner)
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._rests_until = [0.0] * len(self._scorers)
 
     def score(

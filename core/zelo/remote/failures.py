@@ -1,6 +1,7 @@
 """What went wrong between here and a server, as one of our errors."""
 
 import email.utils
+import errno
 import math
 import re
 import socket
@@ -39,6 +40,7 @@ ADVICE = {
     503: "the server is not ready, or has more work than it takes; it may be asked again",
     504: "a gateway got no answer from the server behind it in time",
 }
+EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE})
 OF_SYSTEM = (ssl.SSLError, socket.gaierror)
 """Errors whose own words say more than that there was no connection."""
 UNTRUSTED = "CERTIFICATE_VERIFY_FAILED"
@@ -49,8 +51,16 @@ TRUST = (
 WORDS = re.compile(r"[\w.-]{1,64}")
 
 
-def unreachable(where: str, error: httpx.HTTPError) -> ScoringError:
+def unreachable(where: str, error: httpx.HTTPError | OSError) -> ScoringError:
     """Return the error of a request that got no whole answer."""
+    if any(isinstance(one, OSError) and one.errno in EXHAUSTED for one in causes(error)):
+        message = (
+            f"{where}: no connection, as too many files and sockets are open here. Close those "
+            "that are not used any more, or allow more: ulimit -n"
+        )
+        return RemoteError(message, transient=True)
+    if isinstance(error, OSError):
+        return RemoteError(f"{where}: no request can be sent from here: {error}")
     if isinstance(error, httpx.ReadTimeout | httpx.WriteTimeout):
         return ScoringTimeoutError(f"{where}: no answer in the time that was left")
     again = isinstance(error, httpx.TransportError)

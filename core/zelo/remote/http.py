@@ -1,24 +1,26 @@
-"""Sending and receiving: one pool for threads, one for each event loop, nothing followed.
+"""Sending and receiving: one pool for threads, one for all event loops, nothing followed.
 
 The only module that sends anything. Answers are read up to a bound; redirects are not followed,
 since a rerank endpoint has no use for one and httpx would carry `x-api-key` to a stranger.
 """
 
 import asyncio
+import contextlib
 import functools
 import json
 import ssl
 import threading
 import time
 import weakref
-from collections.abc import AsyncGenerator, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import httpx
 
 from zelo.errors import ClosedError, RemoteError
+from zelo.fork import in_each_process, leave_to_parent
 from zelo.remote.address import Address
 from zelo.remote.failures import unreachable
 
@@ -71,13 +73,19 @@ class Http:
         self.address = address
         self._http2 = http2
         self._given, self._given_async = http_client, async_http_client
-        self._lock = threading.Lock()
         self._closed = False
+        # for those who forget to close
+        self._ends: list[weakref.finalize[Any, Any]] = []
+        in_each_process(self._begin)
+
+    def _begin(self) -> None:
+        """Hold no connection yet."""
+        while self._ends:
+            leave_to_parent(self._ends.pop())
+        self._lock = threading.Lock()
         self._borrowers = 0
         self._client: httpx.Client | None = None
-        self._held: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Held] = (
-            weakref.WeakKeyDictionary()
-        )
+        self._pool: _Pool | None = None
 
     def send(self, ask: Ask, headers: Mapping[str, str], seconds: float | None) -> Received:
         """Send a request and read its answer, whatever its status.
@@ -100,38 +108,38 @@ class Http:
                     if end is not None and time.monotonic() > end:  # httpx bounds each read alone
                         raise httpx.ReadTimeout("the answer trickles")
                 return Received(ask, got.status_code, got.headers, bytes(content))
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, OSError) as error:
             raise unreachable(where(self.address, ask), error) from None
 
     async def asend(self, ask: Ask, headers: Mapping[str, str], seconds: float | None) -> Received:
         """`send` for event loops."""
-        client = await self._async()
-        try:
+
+        async def exchange(client: httpx.AsyncClient) -> Received:
             async with client.stream(**self._request(ask, headers, seconds)) as got:
                 content = bytearray()
                 async for chunk in got.aiter_bytes():
                     content += chunk
                     self._check_size(ask, content)
                 return Received(ask, got.status_code, got.headers, bytes(content))
-        except httpx.HTTPError as error:
+
+        self._check_open()
+        try:
+            if self._given_async is not None:
+                return await exchange(_usable(self._given_async))
+            return await asyncio.wrap_future(self._submit(exchange))
+        except (httpx.HTTPError, OSError) as error:
             raise unreachable(where(self.address, ask), error) from None
 
     def close(self) -> None:
-        """Close the connections that are ours; those of a running loop close in that loop."""
+        """Close the connections that are ours, each when nobody has it any more."""
         with self._lock:
             self._closed = True
             client = self._client if self._borrowers == 0 else None  # or the last one closes it
-            held, self._held = dict(self._held), weakref.WeakKeyDictionary()
+            pool, self._pool = self._pool, None
         if client is not None:
             client.close()
-        for loop, client_of_loop in held.items():
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(_close_in, loop, client_of_loop)
-
-    def forget(self) -> None:
-        """Drop the connections without closing them: in a forked child they are the parent's."""
-        self._client, self._held = None, weakref.WeakKeyDictionary()
-        self._borrowers = 0
+        if pool is not None:
+            pool.close()
 
     def _request(
         self, ask: Ask, headers: Mapping[str, str], seconds: float | None
@@ -147,7 +155,7 @@ class Http:
             "follow_redirects": False,
         }
 
-    @contextmanager
+    @contextlib.contextmanager
     def _lent(self) -> Iterator[httpx.Client]:
         """Lend the client of the threads; a closed one is closed when nobody has it any more."""
         self._check_open()
@@ -158,7 +166,7 @@ class Http:
             self._check_open()
             if self._client is None:
                 self._client = httpx.Client(http2=self._http2, verify=_trust())
-                weakref.finalize(self, self._client.close)  # for those who forget to close
+                self._ends.append(weakref.finalize(self, self._client.close))
             client = self._client
             self._borrowers += 1
         try:
@@ -170,21 +178,15 @@ class Http:
             if last:
                 client.close()
 
-    async def _async(self) -> httpx.AsyncClient:
-        self._check_open()
-        if self._given_async is not None:
-            return _usable(self._given_async)
-        loop = asyncio.get_running_loop()
-        held = self._held.get(loop)
-        if held is None:
-            trust = await asyncio.to_thread(_trust)  # reads files: a tenth of a second
-            new = _Held(httpx.AsyncClient(http2=self._http2, verify=trust))
-            with self._lock:
-                self._check_open()
-                held = self._held.setdefault(loop, new)
-            if held is new:
-                await held.open()
-        return held.client
+    def _submit(
+        self, exchange: "Callable[[httpx.AsyncClient], Awaitable[Received]]"
+    ) -> "Future[Received]":
+        with self._lock:
+            self._check_open()
+            if self._pool is None:
+                self._pool = _Pool(self._http2)
+                self._ends.append(weakref.finalize(self, self._pool.close))
+            return self._pool.submit(exchange)
 
     def _check_open(self) -> None:
         """Open no connections for a request that outlived `close`, such as another attempt."""
@@ -200,39 +202,48 @@ class Http:
             raise RemoteError(message)
 
 
-class _Held:
-    """A client that closes with its event loop.
+class _Pool:
+    """A client for all event loops, in one of its own, which runs in a thread until it is closed.
 
-    The loop closes the asynchronous generators that were started in it when it shuts down, so
-    `asyncio.run` leaves no socket behind.
+    A socket is closed in the loop that opened it, and a caller's loop may end without a word to
+    what it opened: LlamaIndex's blocking calls make a loop each and close it. None of them shuts
+    down its generators, and none of ours may be left to the garbage collector.
     """
 
-    def __init__(self, client: httpx.AsyncClient) -> None:
-        self.client = client
-        self._generator = self._hold()
+    def __init__(self, http2: bool) -> None:
+        self._http2 = http2
+        self._client: httpx.AsyncClient | None = None
+        self._closing = asyncio.Event()
+        self._loop = asyncio.new_event_loop()
+        threading.Thread(target=self._run, name="zelo-pool", daemon=True).start()
 
-    async def open(self) -> None:
-        await anext(self._generator)
+    def submit(
+        self, exchange: Callable[[httpx.AsyncClient], Awaitable[Received]]
+    ) -> "Future[Received]":
+        """Begin an exchange; cancelling the future breaks it off. Not after `close`."""
 
-    async def close(self) -> None:
-        await self._generator.aclose()
+        async def run() -> Received:
+            if self._client is None:  # made here, as it reads files: a tenth of a second
+                self._client = httpx.AsyncClient(http2=self._http2, verify=_trust())
+            return await exchange(self._client)
 
-    async def _hold(self) -> AsyncGenerator[None, None]:
-        try:
-            yield
-        finally:
-            await self.client.aclose()
+        return asyncio.run_coroutine_threadsafe(run(), self._loop)
 
+    def close(self) -> None:
+        """Close everything as soon as nothing is under way; calling it twice is harmless."""
+        with contextlib.suppress(RuntimeError):  # the loop is closed already
+            self._loop.call_soon_threadsafe(self._closing.set)
 
-def _close_in(loop: asyncio.AbstractEventLoop, held: _Held) -> None:
-    """Begin to close a client in its loop; made here, since a loop that is over never gets here."""
-    task = loop.create_task(held.close())
-    task.add_done_callback(_closing.discard)
-    _closing.add(task)
+    def _run(self) -> None:
+        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+            runner.run(self._serve())
 
-
-_closing: set[asyncio.Task[None]] = set()
-"""Tasks under way; their loops alone would not keep them alive."""
+    async def _serve(self) -> None:
+        await self._closing.wait()
+        while under_way := asyncio.all_tasks() - {asyncio.current_task()}:
+            await asyncio.wait(under_way)
+        if self._client is not None:
+            await self._client.aclose()
 
 
 def _usable(client: Client) -> Client:

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import os
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -19,6 +18,7 @@ from zelo.errors import (
     ScoringError,
     ScoringTimeoutError,
 )
+from zelo.fork import in_each_process
 from zelo.patience import Patience, Retries
 from zelo.remote.answers import read_scores
 from zelo.remote.asking import Asking, Part
@@ -75,13 +75,15 @@ class RemoteScorer:
         self._spoken = None if dialect is None else spoken(dialect, scale)
         if dialect is not None:
             asking.check(dialect)
-        self._lock = threading.Lock()
-        self._threads: ThreadPoolExecutor | None = None
         self._stats = Stats()
         self._once: Once[Spoken] = Once()
         self._understood = False
-        self._pid = os.getpid()
         self._closed = False
+        in_each_process(self._begin)
+
+    def _begin(self) -> None:
+        self._lock = threading.Lock()
+        self._threads: ThreadPoolExecutor | None = None
 
     def score(
         self, requests: Sequence[ScoreRequest], progress: Progress | None = None
@@ -161,9 +163,6 @@ class RemoteScorer:
     def _submit(self, work: Callable[..., T], *arguments: Any) -> "Future[T]":
         with self._lock:
             self._check_open()  # in the lock, or a closed pool may be handed work
-            if self._pid != os.getpid():  # a forked child has none of its parent's threads
-                self._pid, self._threads = os.getpid(), None
-                self._http.forget()
             if self._threads is None:
                 self._threads = ThreadPoolExecutor(CONCURRENCY, thread_name_prefix="zelo-http")
             return self._threads.submit(work, *arguments)

@@ -12,6 +12,7 @@ from typing import Any
 
 from zelo.checks import at_least_one, path_text
 from zelo.errors import MissingExtraError, ModelFileError, ScoringError
+from zelo.fork import compute
 from zelo.local.options import device_name
 from zelo.retrieval.model_folder import check_folder, digest_of, find_folder
 from zelo.retrieval.vectors import Vectors
@@ -76,11 +77,13 @@ class LocalEncoder:
 
     def _encode(self, encode: Callable[..., Any], texts: Sequence[str]) -> Vectors:
         try:
-            found = encode(
-                list(texts),
-                batch_size=self._batch_size,
-                show_progress_bar=False,
-                convert_to_tensor=True,
+            found = compute(
+                lambda: encode(
+                    list(texts),
+                    batch_size=self._batch_size,
+                    show_progress_bar=False,
+                    convert_to_tensor=True,
+                )
             )
         except Exception as error:  # torch, the tokenizer and the modules raise what they like
             message = (
@@ -102,12 +105,14 @@ class LocalEncoder:
         device = choose_device(self._device)
         try:
             with quiet():
-                model = SentenceTransformer(
-                    str(self._folder),
-                    device=str(device),
-                    local_files_only=True,
-                    trust_remote_code=False,
-                    model_kwargs={"use_safetensors": True, "dtype": torch.float32},
+                model = compute(
+                    lambda: SentenceTransformer(
+                        str(self._folder),
+                        device=str(device),
+                        local_files_only=True,
+                        trust_remote_code=False,
+                        model_kwargs={"use_safetensors": True, "dtype": torch.float32},
+                    )
                 )
         except Exception as error:  # each of its modules raises what it likes
             message = (

@@ -5,13 +5,13 @@ alone; a lock keeps them from being changed by two charts at once.
 """
 
 import io
-import threading
 import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
 from zelo.errors import MissingExtraError
 from zelo.evaluation.figures import Summary
+from zelo.fork import Lock
 from zelo.untrusted import printable
 
 try:
@@ -59,7 +59,7 @@ SETTINGS: dict[Any, Any] = {
     "text.parse_math": False,  # a dollar in a name is a dollar
     "font.family": ["DejaVu Sans"],  # comes with matplotlib
 }
-LOCK = threading.Lock()
+LOCK = Lock()
 
 
 class Look(NamedTuple):
