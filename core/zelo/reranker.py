@@ -182,9 +182,9 @@ class Reranker:
         """Rank with a scorer of your own; see `zelo.scoring.Scorer` for what it must do.
 
         Raises:
-            InputError: it lacks a method of a scorer.
+            InputError: it cannot score.
         """
-        with_methods("scorer", scorer, "score", "ascore", "warmup", "stats", "close")
+        with_methods("scorer", scorer, "score")
         reranker = cls.__new__(cls)
         reranker._scorer = scorer
         reranker._settings = {"model": type(scorer).__name__}
