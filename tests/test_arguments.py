@@ -147,6 +147,7 @@ def test_numbers_are_numbers_and_truth_is_none():
     )
     named = Reranker("zelo-nano", device=1, dtype="float16", max_tokens=99)
     assert made.settings == named.settings
+    assert Reranker("zelo-nano", device="1").settings["device"] == "cuda:1"
     assert named.settings["device"] == "cuda:1"
     assert type(made.settings["max_tokens"]) is int
 

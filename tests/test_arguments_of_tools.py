@@ -9,7 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_arguments import RERANKER, STRANGE
@@ -125,6 +127,17 @@ def test_options_of_bulk_scoring_are_checked_first(
     with pytest.raises(InputError, match=told):
         bulk.score(rows, tmp_path / "out", "zelo-nano", reranker=options)
     assert not (tmp_path / "out").exists()
+
+
+def test_options_of_bulk_scoring_may_be_numpys_and_torchs(tmp_path: Path) -> None:
+    """What a reranker takes, bulk scoring takes, and knows it again at the second call."""
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text('{"query": "q", "document": "the river"}\n')
+    said = {"dtype": torch.float32, "max_tokens": np.int64(500), "device": torch.device("cpu")}
+    first = bulk.score(rows, tmp_path / "out", "zelo-nano", reranker=said)
+    named = {"dtype": "float32", "max_tokens": 500, "device": "cpu"}
+    again = bulk.score(rows, tmp_path / "out", "zelo-nano", reranker=named)
+    assert (first.pairs_now, again.pairs_now) == (1, 0)
 
 
 @pytest.mark.parametrize(

@@ -134,7 +134,7 @@ class Patience:
     def expired(self) -> ScoringTimeoutError:
         """Return the error of a call that has used up its time."""
         message = (
-            f"no scores within {self.timeout} s; what was not computed by then was dropped. Send "
+            f"no scores within {self.timeout:g} s; what was not computed by then was dropped. Send "
             "fewer or shorter documents, or allow more time (the model's loading does not count)"
         )
         return ScoringTimeoutError(message)

@@ -193,7 +193,7 @@ class Reranker:
         """Rank with a scorer of your own; see `zelo.scoring.Scorer` for what it must do.
 
         Raises:
-            InputError: it does not score.
+            InputError: it cannot score.
         """
         with_methods("scorer", scorer, "score")
         reranker = cls.__new__(cls)

@@ -68,7 +68,9 @@ class Asked:
             raise InputError(message)
         for name in options.keys() - inspect.signature(Reranker).parameters.keys():
             raise InputError(f"reranker={name!r}: a Reranker has no such option; leave it out")
-        Reranker(model, **options).close()  # refuses what has no meaning; nothing is loaded
+        with Reranker(model, **options) as reranker:  # refuses what has no meaning; loads nothing
+            plain = reranker.settings
+        options = {name: plain.get(name, value) for name, value in options.items()}
         place = _place("output", output)
         sources = _sources(inputs, place)
         form = form_named(kind := kind_of(sources))

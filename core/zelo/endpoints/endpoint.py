@@ -100,7 +100,7 @@ class Endpoint:
             async with asyncio.timeout(self._patience.timeout):  # httpx bounds each read alone
                 return await self._patience.acall(attempt, since, self._retries)
         except TimeoutError:
-            message = f"{self._where(ask)}: no answer within {self._patience.timeout} s"
+            message = f"{self._where(ask)}: no answer within {self._patience.timeout:g} s"
             raise ScoringTimeoutError(message) from None
 
     def tokens(self, usage: object, name: str) -> int:

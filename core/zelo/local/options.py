@@ -82,13 +82,13 @@ class Limits:
 
 
 def device_name(device: "str | int | torch.device | None") -> str | None:
-    """Return what torch calls a device; a number is that of a CUDA device.
+    """Return what torch calls a device; a number, or its text, is that of a CUDA device.
 
     Raises:
         InputError: it is neither a name, a number nor torch's own.
     """
     if device is None or isinstance(device, str):
-        return device
+        return f"cuda:{device}" if device and device.isdecimal() else device
     if _of_torch(device, "device"):
         return str(device)
     if isinstance(device, SupportsIndex):
