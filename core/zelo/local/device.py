@@ -48,11 +48,12 @@ def choose_device(wanted: str | None) -> torch.device:
         wanted = str(torch.accelerator.current_accelerator())
     try:
         device = torch.device(wanted)
-        device = torch.empty(0, device=device).device  # with its number, where it has one
+        usable = torch.empty(0, device=device).device
     except Exception as error:  # torch raises RuntimeError, AssertionError, NotImplementedError
         message = f"device={wanted!r} cannot be used here: {str(error).splitlines()[0]}"
         raise InputError(message) from error
-    return device
+    # the number of a thread's present card is filled in here: other threads have other ones
+    return usable if device.index is None else device
 
 
 def choose_dtype(wanted: str | None, device: torch.device, files: CheckpointFiles) -> torch.dtype:

@@ -48,7 +48,7 @@ class Instance:
         self._users = 0
         folder = model_folder(key)
         checkpoint = inspect_checkpoint(folder, key.family or key.source.family)
-        wanted = devices.choose_devices(key.device)  # here: the present card is a thread's own
+        wanted = devices.choose_devices(key.device)
         plan = compute(lambda: _Plan.of(key, checkpoint, wanted))
         self.encoder = PromptEncoder(checkpoint.files.tokenizer_json, checkpoint.family)
         self.description = _description(key.source, folder, plan)
