@@ -387,6 +387,8 @@ def test_the_input_is_not_written_into(run: Any, tmp_path: Path) -> None:
 
 REFUSED: tuple[tuple[str, bytes, dict[str, Any], str], ...] = (
     ("in.csv", b"query,document\n", {}, "does not tell a format"),
+    ("in.jsonl.gz", b"\x1f\x8b", {}, "unpack it first: gunzip"),
+    ("in.json", b"[]", {}, "as lines first: jq -c"),
     ("in.jsonl", b"", {}, "holds no JSON object"),
     ("in.jsonl", b'{"query": "a", "text2": "b"}\n', {}, "none of the columns document"),
     ("in.jsonl", b'{"q": "a", "text": "b"}\n', {"columns": {"query": "ask"}}, "no column 'ask'"),

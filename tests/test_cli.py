@@ -1,5 +1,6 @@
 """The command `zelo` as a shell user meets it: tables, JSON, pipes, errors and exit codes."""
 
+import gzip
 import json
 import os
 import re
@@ -149,6 +150,15 @@ def test_standard_input_is_read_and_its_format_told(zelo: Zelo, content: str, fo
     named = zelo("rerank", "river", "-d", "-", ..., "--json", "--format", form, stdin=content)
     assert objects(named) == objects(result)
     assert named.stderr == ""
+
+
+def test_packed_candidates_are_read(zelo: Zelo) -> None:
+    """A file or a pipe packed with gzip holds the candidates that are in it."""
+    packed = gzip.compress(b'["river", "stone"]')
+    Path("a.json.gz").write_bytes(packed)
+    for arguments in (["a.json.gz"], ["-"]):
+        found = objects(zelo("rerank", "river", "-d", *arguments, ..., "--json", stdin=packed))
+        assert sorted(one["text"] for one in found) == ["river", "stone"]
 
 
 def test_csv_fields_can_be_chosen(zelo: Zelo) -> None:

@@ -187,7 +187,8 @@ def test_bytes_that_are_not_utf_8_spoil_their_own_line_only(tmp_path: Path) -> N
     folder = write(tmp_path)
     with (folder / "corpus.jsonl").open("ab") as file:
         file.write(b'{"_id": "x", "text": "\xff"}\n')
-    assert problems(folder) == [("corpus.jsonl", 3, "not UTF-8: byte 0xff at byte 23")]
+    reason = "not UTF-8: byte 0xff at byte 23 (if it is Latin-1: iconv -f latin1 -t utf-8)"
+    assert problems(folder) == [("corpus.jsonl", 3, reason)]
 
 
 def test_a_second_query_of_one_id_is_a_problem_and_the_first_stays(tmp_path: Path) -> None:

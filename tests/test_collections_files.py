@@ -1,6 +1,7 @@
 """Collections in other files than BEIR's: JSON Lines, CSV, TSV, TREC qrels, and zbench's lines."""
 
 import csv
+import gzip
 import io
 import json
 from pathlib import Path
@@ -191,10 +192,23 @@ def test_a_table_of_judgements_without_known_columns_is_refused(tmp_path: Path) 
         read_files("x", **files)
 
 
+def test_arrays_and_packed_files_are_read(tmp_path: Path) -> None:
+    """A JSON array is as good as lines, and any file may be packed with gzip."""
+    files = write(tmp_path, corpus_json=json.dumps(TITLED, indent=1), qrels_csv=as_csv(JUDGED))
+    for role, path in files.items():
+        files[role] = path.with_name(f"{path.name}.gz")
+        files[role].write_bytes(gzip.compress(path.read_bytes()))
+    files |= write(tmp_path, queries_jsonl=as_jsonl(ASKED))
+    assert read_files("small", **files).collection == COLLECTION
+    files["corpus"].write_bytes(files["corpus"].read_bytes()[:-9])
+    with pytest.raises(InputError, match=r"corpus\.json\.gz: it is packed with gzip and damaged"):
+        read_files("small", **files)
+
+
 def test_other_suffixes_of_texts_are_refused(tmp_path: Path) -> None:
     """The error lists those that are read."""
-    files = write(tmp_path, corpus_json="[]", queries_tsv="1\ta\n", qrels_txt="1 0 7 1\n")
-    with pytest.raises(InputError, match=r"corpus\.json: .* from \.jsonl, \.ndjson, \.csv and"):
+    files = write(tmp_path, corpus_xml="", queries_tsv="1\ta\n", qrels_txt="1 0 7 1\n")
+    with pytest.raises(InputError, match=r"corpus\.xml: .* from \.jsonl, \.ndjson, \.json, \.csv"):
         read_files("x", **files)
 
 

@@ -144,7 +144,7 @@ def test_any_bytes_are_read_or_refused(content: bytes, form: Format) -> None:
         (b'{"other": 1}', "has no field 'text'"),
         (b'{"text": ["x"]}', "field 'text' is an array, not a string"),
         (b'{"text": true}', "field 'text' is true, not a string"),
-        (b'{"text": "\xff"}', "not UTF-8: byte 0xff at byte 11"),
+        (b'{"text": "\xff"}', "not UTF-8: byte 0xff at byte 11 (if it is Latin-1: iconv"),
         (b'{"text": "\\udc00"}', "field 'text' holds half a character, \\udc00"),
         (b'{"text": "x", "n": NaN}', "NaN is no JSON value"),
     ],
@@ -287,24 +287,64 @@ def test_a_column_named_twice_is_refused() -> None:
     [
         ("a.jsonl", Format.JSONL),
         ("b/a.NDJSON", Format.JSONL),
+        ("a.json", Format.JSONL),
         ("a.txt", Format.TXT),
         ("a.b.csv", Format.CSV),
+        ("a.TXT.gz", Format.TXT),
     ],
 )
 def test_the_suffix_tells_the_format(name: str, form: Format) -> None:
-    """Upper and lower case are the same."""
+    """Upper and lower case are the same, and whether the file is packed."""
     assert Format.of_name(name) is form
 
 
-@pytest.mark.parametrize("name", ["a", "a.json", "a.pdf", "jsonl"])
+@pytest.mark.parametrize("name", ["a", "a.gz", "a.pdf", "jsonl"])
 def test_other_suffixes_are_refused_with_the_remedy(name: str) -> None:
     """No format is guessed from a name that does not tell it."""
     with pytest.raises(InputError, match="--format"):
         Format.of_name(name)
 
 
-def test_json_lines_on_a_pipe_are_told_by_their_first_brace() -> None:
+def test_a_parquet_table_is_refused_with_what_reads_it() -> None:
+    """Which command reads it, and what makes documents of it."""
+    with pytest.raises(InputError, match=r"pandas\.read_parquet.*`zelo score` reads"):
+        Format.of_name("a.parquet")
+
+
+def test_an_array_is_read_value_by_value() -> None:
+    """Each object or text of a JSON array is a document, with the line where it begins."""
+    objects = b'\xef\xbb\xbf\n[{"text": "a", "_id": "x"},\n  {"text": "b\xc3\xa9"}\n, 7]\n'
+    reading = read(objects, "a", Format.JSONL)
+    assert [(one.line, one.id, one.text) for one in reading.documents] == [
+        (2, "x", "a"),
+        (3, None, "b\xe9"),
+    ]
+    assert [bad.place for bad in reading.bad] == ["line 4"]
+    reading = read(b'[\n"a",\n"b"]', "a", Format.JSONL)
+    assert reading.documents == (Document("a", 2), Document("b", 3))
+    assert read(b"[]", "a", Format.JSONL) == Reading(())
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b'["a",\n"b', "line 2: not JSON: Unterminated string"),
+        (b'["a"\n] more', "line 2: not JSON: Extra data"),
+        (b'["a",\n"\xe9"]', "line 2: not UTF-8: byte 0xe9 at byte 2 .*iconv -f latin1 -t utf-8"),
+        (b"[NaN]", "NaN is no JSON value"),
+        (b"[" * 100_000, "nested too deeply"),
+    ],
+)
+def test_an_array_with_a_fault_is_refused_whole(content: bytes, reason: str) -> None:
+    """What follows a fault in an array can be anything, so nothing of it is taken."""
+    with pytest.raises(InputError, match=reason):
+        read(content, "a", Format.JSONL)
+
+
+def test_json_on_a_pipe_is_told_by_its_beginning() -> None:
     """Anything else on a pipe is text, CSV included, because every line of CSV is text too."""
+    assert Format.of_content(b' [{"text": "x"}]\n') is Format.JSONL
+    assert Format.of_content(b"[12:04] timeout\n[12:05] again\n") is Format.TXT
     assert Format.of_content(b'\xef\xbb\xbf\n {"text": "x"}') is Format.JSONL
     assert Format.of_content(b"id,text\n1,{\n") is Format.TXT
     assert Format.of_content(b"") is Format.TXT

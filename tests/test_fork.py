@@ -24,16 +24,6 @@ OPTIONS = {"dtype": "float32", "device": "cpu"}
 DEADLINE_S = 60.0
 
 
-@pytest.fixture
-def two_threads():
-    """Let torch compute with two threads, as it does on every machine of two cores."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    torch.ones(1 << 20).sin()
-    yield
-    torch.set_num_threads(before)
-
-
 @contextmanager
 def held_elsewhere():
     """Have another thread hold every lock that an object of ours has."""
@@ -86,12 +76,31 @@ def in_child(work, at_fork=None):
     return found
 
 
+def in_child_of_two_threads(work):
+    """`in_child`, of a thread in which torch computed with two, as it does on every two cores."""
+    found = []
+
+    def parent():
+        before = torch.get_num_threads()
+        torch.set_num_threads(2)
+        torch.ones(1 << 20).sin()
+        try:
+            found.append(in_child(work))
+        finally:
+            torch.set_num_threads(before)
+
+    thread = threading.Thread(target=parent)
+    thread.start()
+    thread.join()
+    return found[0]
+
+
 def both_ways(reranker):
     """Score blocking and awaiting."""
     return reranker.score(QUERY, DOCUMENTS), asyncio.run(reranker.ascore(QUERY, DOCUMENTS))
 
 
-def test_a_child_loads_its_own_copy(tiny_model, two_threads):
+def test_a_child_loads_its_own_copy(tiny_model):
     """A reranker whose model was loaded before the fork loads its own, and says so."""
 
     def work():
@@ -104,18 +113,22 @@ def test_a_child_loads_its_own_copy(tiny_model, two_threads):
     with Reranker(tiny_model, **OPTIONS) as reranker:
         expected = pytest.approx(reranker.score(QUERY, DOCUMENTS), abs=1e-5)
         for _ in range(2):
-            found, told = in_child(work)
+            found, told = in_child_of_two_threads(work)
             assert found == expected
             assert ["its own copy of" in message for message in told] == [True]
         assert reranker.score(QUERY, DOCUMENTS) == expected
 
 
-def test_a_childs_new_reranker_loads(tiny_model, two_threads):
+def test_a_childs_new_reranker_loads(tiny_model):
     """Loading in a child ends, and quantising too, where its parent computed with two threads."""
     options = OPTIONS | {"quantization": "int8-weights"}
     with Reranker(tiny_model, **options) as reranker:
         expected = reranker.score(QUERY, DOCUMENTS)
-    found = in_child(lambda: Reranker(tiny_model, **options).score(QUERY, DOCUMENTS))
+
+    def work():
+        return Reranker(tiny_model, **options).score(QUERY, DOCUMENTS)
+
+    found = in_child_of_two_threads(work)
     assert found == pytest.approx(expected, abs=1e-5)
 
 

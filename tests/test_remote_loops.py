@@ -87,8 +87,9 @@ def test_nothing_is_printed_at_exit(server):
 import asyncio, nest_asyncio
 from zelo import Reranker
 
+remote = Reranker("zerank-2", base_url={server.url!r}, **{GATEWAY!r})
+
 async def main():
-    remote = Reranker("zerank-2", base_url={server.url!r}, **{GATEWAY!r})
     print(len(await remote.ascore("q", ["a", "b"])))
 
 nest_asyncio.apply()

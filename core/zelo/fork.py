@@ -11,13 +11,15 @@ import threading
 import weakref
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Any, TypeVar
+from types import MethodType
+from typing import Any, TypeVar, cast
 
 __all__ = ["Lock", "compute", "in_each_process", "leave_to_parent"]
 
 T = TypeVar("T")
 
-_begins: "set[weakref.WeakMethod[Callable[[], None]]]" = set()
+_begins: weakref.WeakKeyDictionary[object, Callable[[Any], None]] = weakref.WeakKeyDictionary()
+"""A method of each object, apart from it: weakref.WeakMethod complains when an interpreter ends."""
 _parents: list[object] = []
 _forked = "torch" in sys.modules
 """This process was made by fork; or it may have been, with a torch that had computed before."""
@@ -26,7 +28,8 @@ _forked = "torch" in sys.modules
 def in_each_process(begin: Callable[[], None]) -> None:
     """Call a method now, and first thing in every forked child as long as its object lives."""
     begin()
-    _begins.add(weakref.WeakMethod(begin, _begins.discard))
+    method = cast(MethodType, begin)
+    _begins[method.__self__] = method.__func__
 
 
 def leave_to_parent(finalizer: "weakref.finalize[Any, Any] | None") -> None:
@@ -81,10 +84,8 @@ class Lock:
 def _begin_anew() -> None:
     global _forked
     _forked = True
-    for reference in list(_begins):
-        begin = reference()
-        if begin is not None:
-            begin()
+    for one, begin in list(_begins.items()):
+        begin(one)
 
 
 if hasattr(os, "register_at_fork"):  # Windows has no fork

@@ -1,8 +1,8 @@
 """The command `zelo`. Importing it loads no model code, so that help comes at once.
 
-Exit codes: 0 done; 1 the input's content, the model or the scoring failed; 2 the command was
-called wrongly; 130 interrupted; 141 the reader of the output went away, as for any pipe. `doctor`
-has its own: 0 right, 1 wrong, 2 cannot tell.
+Exit codes: 0 done; 1 the input's content, the model, the scoring or the output failed; 2 the
+command was called wrongly; 130 interrupted; 141 the reader of the output went away, as for any
+pipe. `doctor` has its own: 0 right, 1 wrong, 2 cannot tell.
 """
 
 from typing import Annotated, Any

@@ -1,24 +1,41 @@
-"""Reads candidates for the command line: JSON Lines, plain text, CSV. Knows nothing of scores.
+"""Reads candidates for the command line: JSON, plain text, CSV. Knows nothing of scores.
 
 Every line of the input becomes a document, is named as bad, or is named as blank; none is lost.
-A line is what ends in a newline. In text each is one document; a CSV row may span several.
+A line is what ends in a newline. In text each is one document; a CSV row may span several. JSON is
+an object a line, or one array of objects or of texts.
 """
 
 import io
+import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from pathlib import PurePath
 from typing import Any
 
 from zelo.collections import join_title
 from zelo.collections.fields import ID_FIELDS, TEXT_FIELDS, id_of, listed, text_of
-from zelo.collections.rows import BadLine, Row, csv_rows, jsonl_rows, sound_lines, text_rows
+from zelo.collections.rows import (
+    NO_OBJECT,
+    BadLine,
+    Row,
+    advice,
+    array_values,
+    csv_rows,
+    is_array,
+    jsonl_rows,
+    sound_lines,
+    suffix_of,
+    text_rows,
+)
 from zelo.errors import InputError
 
 __all__ = ["Document", "Fields", "Format", "Reading", "read"]
 
-SUFFIXES = {".jsonl": "jsonl", ".ndjson": "jsonl", ".txt": "txt", ".text": "txt", ".csv": "csv"}
+SUFFIXES = {
+    **dict.fromkeys((".jsonl", ".ndjson", ".json"), "jsonl"),
+    **dict.fromkeys((".txt", ".text"), "txt"),
+    ".csv": "csv",
+}
 BAD_LINES_EXPLAINED = 20  # beyond these only their numbers are told
 
 
@@ -34,24 +51,25 @@ class Format(StrEnum):
         """Tell the format by a file's suffix.
 
         Raises:
-            InputError: the suffix is none of .jsonl, .ndjson, .txt, .text, .csv.
+            InputError: the suffix is none of .jsonl, .ndjson, .json, .txt, .text, .csv, each with
+                or without a .gz behind it.
         """
-        suffix = PurePath(name).suffix.lower()
+        suffix = suffix_of(name)
         if suffix in SUFFIXES:
             return cls(SUFFIXES[suffix])
         message = f"{name}: the name does not tell the format; add --format jsonl, txt or csv"
-        if suffix == ".json":
-            message = (
-                f"{name}: candidates are JSON Lines, one object per line; if the file is that, "
-                "add --format jsonl, and if it is one array, write `jq -c '.[]'` of it to a .jsonl"
-            )
-        raise InputError(message)
+        raise InputError(message + advice(suffix))
 
     @classmethod
     def of_content(cls, content: bytes) -> "Format":
-        """Tell JSON Lines, whose first character is a brace, from text. CSV is never guessed."""
+        """Tell JSON, which begins with a brace or is an array, from text. CSV is never guessed."""
         start = content.removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
-        return cls.JSONL if start == b"{" else cls.TXT
+        if start == b"[":  # as lines of logs do
+            try:
+                json.loads(content)
+            except (ValueError, RecursionError):
+                return cls.TXT
+        return cls.JSONL if start in (b"{", b"[") else cls.TXT
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +119,8 @@ def read(content: bytes, name: str, form: Format, fields: Fields | None = None) 
     Bad lines are returned, not raised: the caller decides what they mean.
 
     Raises:
-        InputError: no line can be read at all: UTF-16, a CSV header that is not one, or fields
-            that no record has.
+        InputError: no line can be read at all: UTF-16, an array that is not JSON, a CSV header that
+            is not one, or fields that no record has.
     """
     fields = fields or Fields()
     lines = sound_lines(io.BytesIO(content), name)
@@ -111,12 +129,27 @@ def read(content: bytes, name: str, form: Format, fields: Fields | None = None) 
     if form is Format.TXT:
         found = tuple(Document(text, line) for line, text in text_rows(lines, bad, blank))
         return Reading(found, tuple(bad), tuple(blank))
+    if form is Format.JSONL and is_array(content):
+        return _read_array(list(array_values(b"".join(lines), name)), name, fields)
     if form is Format.JSONL:
         records = list(jsonl_rows(lines, bad, blank))
     else:
         records = list(csv_rows(lines, name, bad, blank))
     documents = _documents(records, name, fields, bad) if records else ()
     return Reading(documents, tuple(sorted(bad)), tuple(blank))
+
+
+def _read_array(values: list[tuple[int, Any]], name: str, fields: Fields) -> Reading:
+    """Turn an array's values into documents, all of them texts or all objects."""
+    texts = bool(values) and all(isinstance(value, str) for _, value in values)
+    if texts:
+        values = [(line, {"text": value}) for line, value in values]
+    bad = [BadLine(line, NO_OBJECT) for line, value in values if not isinstance(value, dict)]
+    records = [(line, value) for line, value in values if isinstance(value, dict)]
+    documents = _documents(records, name, Fields() if texts else fields, bad) if records else ()
+    if texts:
+        documents = tuple(replace(document, record=None) for document in documents)
+    return Reading(documents, tuple(sorted(bad)))
 
 
 def _documents(

@@ -32,6 +32,7 @@ from zelo.cli.options import (
 from zelo.cli.progress import scoring
 from zelo.cli.ranking import table, write_json
 from zelo.cli.render import note, out
+from zelo.collections.rows import unpacked
 from zelo.errors import InputError
 
 __all__ = ["rerank"]
@@ -72,8 +73,9 @@ def rerank(
             "-d",
             metavar="FILE",
             callback=_existing,
-            help="The candidates: .jsonl (an object per line), .txt (a document per line) or .csv "
-            "(with a header), in UTF-8; - is standard input.",
+            help="The candidates: .jsonl (an object per line), .json (an array), .txt (a document "
+            "per line) or .csv (with a header), in UTF-8, or those packed as .gz; - is standard "
+            "input.",
             rich_help_panel=INPUT,
         ),
     ],
@@ -81,8 +83,8 @@ def rerank(
         Format | None,
         typer.Option(
             "--format",
-            help="Default: by the file's suffix. Standard input is read as jsonl if it begins "
-            "with a brace, otherwise as txt.",
+            help="Default: by the file's suffix, before .gz if it is packed. Standard input is "
+            "read as jsonl if it begins with a brace or is a JSON array, otherwise as txt.",
             rich_help_panel=INPUT,
         ),
     ] = None,
@@ -211,7 +213,9 @@ def _candidates(path: Path, form: Format | None, fields: Fields, skip_bad_lines:
     name = STDIN if from_stdin else str(path)
     with as_usage_error():
         form = form or (None if from_stdin else Format.of_name(name))
-    content = _piped() if from_stdin else _content(path)
+    packed = _piped() if from_stdin else _content(path)
+    with unpacked(io.BytesIO(packed), name) as file:
+        content = file.read()
     if form is None:
         form = Format.of_content(content)
         note(f"reading {STDIN} as {form}; --format says otherwise")

@@ -7,7 +7,16 @@ from typing import NamedTuple
 from zelo.collections.fields import UsualField, shown, text_of
 from zelo.collections.grades import Gain, grade_of, number_of
 from zelo.collections.problems import Problem, bad_lines
-from zelo.collections.rows import BadLine, Row, column_rows, csv_rows, first_cells, opened, tsv_rows
+from zelo.collections.rows import (
+    BadLine,
+    Row,
+    column_rows,
+    csv_rows,
+    first_cells,
+    opened,
+    suffix_of,
+    tsv_rows,
+)
 
 __all__ = ["read_qrels"]
 
@@ -80,7 +89,7 @@ def _judgements(path: pathlib.Path, problems: list[Problem]) -> Iterator[_Judgem
 def _records(path: pathlib.Path, bad: list[BadLine]) -> Iterator[Row]:
     blank: list[int] = []  # a blank line judges nothing
     lines = opened(path)
-    if path.suffix.lower() == ".csv":
+    if suffix_of(path.name) == ".csv":
         return csv_rows(lines, str(path), bad, blank)
     cells, lines = first_cells(lines)
     if all(cells.intersection(names) for names in COLUMNS):

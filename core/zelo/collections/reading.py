@@ -97,10 +97,10 @@ def read_files(
 ) -> Reading:
     """Read a collection from three files; the rules are those of `read_collection`.
 
-    Documents and queries are .jsonl, .csv or .tsv under the usual field names, a .tsv without a
-    header `id<TAB>text`. Judgements are TREC qrels (query, iteration, document, grade, divided by
-    white space), or a tab-separated table or .csv with a header such as BEIR's. Without any, all
-    queries stay.
+    Documents and queries are .jsonl, .json (an array), .csv or .tsv under the usual field names, a
+    .tsv without a header `id<TAB>text`. Judgements are TREC qrels (query, iteration, document,
+    grade, divided by white space), or a tab-separated table or .csv with a header such as BEIR's.
+    Without any, all queries stay. Any file may be packed with gzip.
 
     Raises:
         InputError: as `read_collection`.

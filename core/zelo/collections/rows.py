@@ -6,33 +6,45 @@ given, so that one bad line never hides the next.
 """
 
 import csv
+import gzip
 import itertools
 import json
 import math
 import pathlib
 import re
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple, NoReturn
+from contextlib import contextmanager
+from typing import Any, BinaryIO, NamedTuple, NoReturn, cast
 
 from zelo.errors import InputError
 
 __all__ = [
+    "NO_OBJECT",
     "BadLine",
     "Row",
+    "advice",
+    "array_values",
     "column_rows",
     "csv_rows",
     "first_cells",
+    "is_array",
+    "json_rows",
     "jsonl_rows",
     "opened",
     "sound_lines",
+    "suffix_of",
     "text_rows",
     "tsv_rows",
+    "unpacked",
 ]
 
 Row = tuple[int, dict[str, Any]]
 """Line where it begins, and the record."""
 
 LONGEST_CSV_FIELD = 2**31 - 1  # characters; the largest that fits a C long everywhere
+GZIP = b"\x1f\x8b"
+NO_OBJECT = "not a JSON object, {...}"
 UNCLOSED = "a quote is opened and never closed"
 ESCAPED_BYTE = re.compile("[\udc80-\udcff]")
 
@@ -62,17 +74,48 @@ class _Cells(NamedTuple):
 
 
 def opened(path: pathlib.Path) -> Iterator[bytes]:
-    """Yield a file's lines as they come from the disk.
+    """Yield a file's lines as they come from the disk, unpacked if they are packed with gzip.
 
     Raises:
-        InputError: it cannot be read, or is UTF-16.
+        InputError: it cannot be read, is damaged, or is UTF-16.
     """
     try:
-        with path.open("rb") as file:
-            yield from sound_lines(file, str(path))
+        with path.open("rb") as file, unpacked(file, str(path)) as lines:
+            yield from sound_lines(lines, str(path))
     except OSError as error:
         message = f"{path}: it cannot be read: {error.strerror}"
         raise InputError(message) from error
+
+
+@contextmanager
+def unpacked(file: BinaryIO, name: str) -> Iterator[BinaryIO]:
+    """Read a file as it was before gzip, whatever its name, if it is packed so.
+
+    Raises:
+        InputError: it is packed and damaged.
+    """
+    packed = file.read(len(GZIP)) == GZIP
+    file.seek(0)
+    try:
+        yield cast(BinaryIO, gzip.GzipFile(fileobj=file)) if packed else file
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        message = f"{name}: it is packed with gzip and damaged ({error}); fetch it again"
+        raise InputError(message) from error
+
+
+def suffix_of(name: str) -> str:
+    """Return the end of a file's name that tells its format: .csv of `a.CSV` and of `a.csv.gz`."""
+    return pathlib.PurePath(name.lower().removesuffix(".gz")).suffix
+
+
+def advice(suffix: str) -> str:
+    """Return how to go on with a format that is not read here, for the end of a message."""
+    if suffix not in (".parquet", ".pq"):
+        return ""
+    return (
+        "; of a Parquet table pandas makes one: pandas.read_parquet(FILE).to_json('new.jsonl', "
+        "orient='records', lines=True). `zelo score` reads tables with a query in each row"
+    )
 
 
 def sound_lines(lines: Iterable[bytes], name: str) -> Iterator[bytes]:
@@ -124,7 +167,65 @@ def jsonl_rows(lines: Iterable[bytes], bad: list[BadLine], blank: list[int]) -> 
             if isinstance(record, dict):
                 yield number, record
             else:
-                bad.append(BadLine(number, "not a JSON object, {...}"))
+                bad.append(BadLine(number, NO_OBJECT))
+
+
+def is_array(content: bytes) -> bool:
+    """Whether JSON is one array, by its first character."""
+    return content.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"["
+
+
+def json_rows(
+    lines: Iterable[bytes], name: str, bad: list[BadLine], blank: list[int]
+) -> Iterator[Row]:
+    """Yield every JSON object, of lines as `jsonl_rows` or of one array of them.
+
+    Raises:
+        InputError: as `array_values`.
+    """
+    lines = iter(lines)
+    head = list(itertools.islice(lines, 1))
+    while head and not head[-1].strip() and (more := next(lines, None)) is not None:
+        head.append(more)
+    if not (head and is_array(head[-1])):
+        yield from jsonl_rows(itertools.chain(head, lines), bad, blank)
+        return
+    for line, value in array_values(b"".join([*head, *lines]), name):
+        if isinstance(value, dict):
+            yield line, value
+        else:
+            bad.append(BadLine(line, NO_OBJECT))
+
+
+def array_values(content: bytes, name: str) -> Iterator[tuple[int, Any]]:
+    """Yield the values of a JSON array, each with the line where it begins.
+
+    Raises:
+        InputError: it is not JSON; where a fault is, nobody can tell what follows.
+    """
+    try:
+        text = content.decode()
+        values = JSON.decode(text)
+    except UnicodeDecodeError as error:
+        lines = content[: error.start].split(b"\n")
+        reason = _not_utf8(content[error.start], len(lines[-1]) + 1)
+        raise InputError(f"{name}: line {len(lines)}: {reason}") from error
+    except json.JSONDecodeError as error:
+        reason = f"line {error.lineno}: not JSON: {error.msg} at column {error.colno}"
+        raise InputError(f"{name}: {reason}") from error
+    except ValueError as error:  # from the two hooks, or an integer of thousands of digits
+        raise InputError(f"{name}: not JSON: {error}") from error
+    except RecursionError as error:
+        raise InputError(f"{name}: nested too deeply to be read") from error
+    at = text.find("[") + 1
+    line = 1 + text.count("\n", 0, at)
+    for value in values:
+        while text[at] in " \t\r\n,":
+            line += text[at] == "\n"
+            at += 1
+        yield line, value
+        start, at = at, JSON.raw_decode(text, at)[1]
+        line += text.count("\n", start, at)
 
 
 def csv_rows(
@@ -221,7 +322,7 @@ def _csv_cells(lines: Iterable[bytes]) -> list[_Cells]:
             except csv.Error as error:  # the reader goes on with the next line
                 problem = UNCLOSED if "end of data" in str(error) else f"not CSV: {error}"
             if escaped := ESCAPED_BYTE.search("\n".join(row)):
-                problem = f"not UTF-8: byte 0x{ord(escaped.group()) - 0xDC00:02x}"
+                problem = _not_utf8(ord(escaped.group()) - 0xDC00)
             found.append(_Cells(start, reader.line_num, row, problem))
     finally:
         csv.field_size_limit(limit)
@@ -241,9 +342,13 @@ def _decode(number: int, raw: bytes, bad: list[BadLine]) -> str | None:
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError as error:
-        byte = raw[error.start]
-        bad.append(BadLine(number, f"not UTF-8: byte 0x{byte:02x} at byte {error.start + 1}"))
+        bad.append(BadLine(number, _not_utf8(raw[error.start], error.start + 1)))
         return None
+
+
+def _not_utf8(byte: int, place: int | None = None) -> str:
+    at = "" if place is None else f" at byte {place}"
+    return f"not UTF-8: byte 0x{byte:02x}{at} (if it is Latin-1: iconv -f latin1 -t utf-8)"
 
 
 def _not_json(constant: str) -> NoReturn:

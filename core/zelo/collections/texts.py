@@ -1,4 +1,4 @@
-"""Files of documents and of queries: JSON Lines, CSV or TSV, under the usual field names.
+"""Files of documents and of queries: JSON, CSV or TSV, under the usual field names.
 
 A TSV without a header is `id<TAB>text`, as in MS MARCO. Knows nothing of judgements.
 """
@@ -10,7 +10,17 @@ from typing import NamedTuple
 from zelo.collections.collection import join_title
 from zelo.collections.fields import ID_FIELDS, TEXT_FIELDS, UsualField, shown, sound_id, text_of
 from zelo.collections.problems import Problem, bad_lines
-from zelo.collections.rows import BadLine, Row, csv_rows, first_cells, jsonl_rows, opened, tsv_rows
+from zelo.collections.rows import (
+    BadLine,
+    Row,
+    advice,
+    csv_rows,
+    first_cells,
+    json_rows,
+    opened,
+    suffix_of,
+    tsv_rows,
+)
 from zelo.errors import InputError
 
 __all__ = ["Query", "read_documents", "read_queries"]
@@ -84,9 +94,9 @@ def _records(path: pathlib.Path, role: _Role, bad: list[BadLine]) -> Iterator[Ro
     """Read a file in the format that its suffix tells."""
     blank: list[int] = []  # a blank line is no entry, and nobody misses it
     lines = opened(path)
-    suffix = path.suffix.lower()
-    if suffix in (".jsonl", ".ndjson"):
-        return jsonl_rows(lines, bad, blank)
+    suffix = suffix_of(path.name)
+    if suffix in (".jsonl", ".ndjson", ".json"):
+        return json_rows(lines, str(path), bad, blank)
     if suffix == ".csv":
         return csv_rows(lines, str(path), bad, blank)
     if suffix == ".tsv":
@@ -94,5 +104,8 @@ def _records(path: pathlib.Path, role: _Role, bad: list[BadLine]) -> Iterator[Ro
         is_header = cells.intersection(role.ids) and cells.intersection(role.texts)
         header = None if is_header else (role.ids[0], role.texts[0])
         return tsv_rows(lines, str(path), bad, blank, header)
-    message = f"{path}: documents and queries are read from .jsonl, .ndjson, .csv and .tsv"
+    message = (
+        f"{path}: documents and queries are read from .jsonl, .ndjson, .json, .csv and .tsv, also "
+        f"packed as .gz{advice(suffix)}"
+    )
     raise InputError(message)

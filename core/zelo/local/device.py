@@ -57,11 +57,12 @@ def choose_device(wanted: str | int | torch.device | None) -> torch.device:
         device = torch.device(wanted)
         probe = torch.zeros(1, device=device)
         probe.item()  # "meta" makes tensors, and holds no numbers
-        device = probe.device  # with its number, where it has one
+        usable = probe.device
     except Exception as error:  # torch raises RuntimeError, AssertionError, NotImplementedError
         message = f"device={wanted!r} cannot be used here: {str(error).splitlines()[0]}"
         raise InputError(message) from error
-    return device
+    # the number of a thread's present card is filled in here: other threads have other ones
+    return usable if device.index is None else device
 
 
 def choose_dtype(wanted: str | None, device: torch.device, files: CheckpointFiles) -> torch.dtype:

@@ -47,7 +47,7 @@ class Instance:
         self._users = 0
         folder = model_folder(key)
         checkpoint = inspect_checkpoint(folder, key.family or key.source.family, key.head)
-        wanted = devices.choose_devices(key.device)  # here: the present card is a thread's own
+        wanted = devices.choose_devices(key.device)
         plan = compute(lambda: _Plan.of(key, checkpoint, wanted))
         self.encoder = checkpoint.encoder
         self.commit = folder.name if key.source.repo_id else None

@@ -21,6 +21,10 @@ KINDS = {
 }
 """Format by the ending of a file's name."""
 SUFFIXES = tuple(KINDS)
+REMEDIES = {
+    ".gz": ". Blocks are read from the middle of a file, so unpack it first: gunzip",
+    ".json": ". Write an array as lines first: jq -c '.[]'",
+}
 
 
 def kind_of(sources: Sequence[Source]) -> str:
@@ -35,6 +39,7 @@ def kind_of(sources: Sequence[Source]) -> str:
         if suffix not in KINDS:
             message = (
                 f"{source.name}: the name does not tell a format; known are {', '.join(SUFFIXES)}"
+                f"{REMEDIES.get(suffix, '')}"
             )
             raise InputError(message)
         kinds.setdefault(KINDS[suffix], source.name)
