@@ -93,7 +93,10 @@ def tiny_forms(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     import tiny
 
     root = tmp_path_factory.mktemp("tiny")
+    both = tiny.save_causal(root / "causal-both", tied=False)
+    tiny.edit_json(both / "config.json", tie_word_embeddings=True)
     return {
+        "causal-both": both,  # calls itself tied, and has another projection than its embedding
         "zerank-2": tiny.save_sentence_transformers(root / "zerank-2"),
         "qwen3-reranker": tiny.save_sentence_transformers(
             root / "qwen3-reranker", "qwen3-reranker"

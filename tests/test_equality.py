@@ -14,9 +14,16 @@ import pytest
 import tiny
 import torch
 from sentence_transformers import CrossEncoder
-from transformers import AutoTokenizer, Qwen3ForCausalLM, Qwen3ForSequenceClassification
+from transformers import (
+    AutoTokenizer,
+    Qwen3ForCausalLM,
+    Qwen3ForSequenceClassification,
+    Qwen3Model,
+)
 
 from zelo import Reranker
+from zelo.local.checkpoint import read_checkpoint_files
+from zelo.local.model import load_backbone
 
 TOLERANCE = 1e-4
 Pairs = Sequence[tuple[str, str]]
@@ -127,10 +134,15 @@ def test_families_differ_on_the_same_weights(official: Callable[[str], list[floa
     assert sum(abs(a - b) > 0.1 for a, b in zip(zerank, qwen3, strict=True)) > 300
 
 
+@pytest.mark.parametrize("called_tied", [False, True])
 @pytest.mark.parametrize("family", ["zerank-2", "qwen3-reranker"])
-def test_untied_projection_equals_the_cross_encoder(family: str, tmp_path: Path) -> None:
-    """A model with a vocabulary projection of its own is read from that, not the embeddings."""
+def test_untied_projection_equals_the_cross_encoder(
+    family: str, called_tied: bool, tmp_path: Path
+) -> None:
+    """A vocabulary projection that differs from the embedding is read, also where the folder says
+    that they are one."""
     folder = tiny.save_sentence_transformers(tmp_path, family, tied=False)
+    tiny.edit_json(folder / "config.json", tie_word_embeddings=called_tied)
     pairs = _pairs()[::9]
     assert _zelo(folder, pairs) == pytest.approx(_official(folder, pairs), abs=TOLERANCE)
 
@@ -155,6 +167,63 @@ def test_tied_model_with_a_stored_copy_of_its_embeddings(
     tiny.save_tensors(folder / "model.safetensors", tensors)
     expected = official("qwen3-reranker")[::9]
     assert _zelo(folder, _pairs()[::9]) == pytest.approx(expected, abs=TOLERANCE)
+
+
+def test_tied_model_whose_embedding_is_called_by_its_projections_name(
+    tmp_path: Path, official: Callable[[str], list[float]]
+) -> None:
+    """A tied folder that stores its embedding as lm_head.weight alone is read."""
+    folder = tiny.save_sentence_transformers(tmp_path)
+    tensors = tiny.weights()
+    tensors["lm_head.weight"] = tensors.pop("model.embed_tokens.weight")
+    tiny.save_tensors(folder / "model.safetensors", tensors)
+    expected = official("zerank-2")[::9]
+    assert _official(folder, _pairs()[::9]) == pytest.approx(expected, abs=TOLERANCE)
+    assert _zelo(folder, _pairs()[::9]) == pytest.approx(expected, abs=TOLERANCE)
+
+
+@pytest.mark.parametrize("index", ["of another model", "damaged"])
+def test_a_single_file_comes_before_an_index(index: str, tmp_path: Path) -> None:
+    """Layers and score row are of model.safetensors, whatever an index beside it leads to."""
+    folder = tiny.save_sentence_transformers(tmp_path)
+    whole = (folder / "model.safetensors").read_bytes()
+    tensors = {name: tensor.flip(0) for name, tensor in tiny.weights().items()}
+    tiny.save_tensors(folder / "model.safetensors", tensors)
+    tiny.shard(folder)
+    (folder / "model.safetensors").write_bytes(whole)
+    if index == "damaged":
+        (folder / "model.safetensors.index.json").write_text("{")
+    pairs = _pairs()[::9]
+    assert _zelo(folder, pairs) == pytest.approx(_official(folder, pairs), abs=TOLERANCE)
+
+
+ROPES: dict[str, dict[str, Any]] = {
+    "rope_theta": {"rope_theta": 5e5},
+    "rope_parameters": {"rope_parameters": {"rope_type": "default", "rope_theta": 5e5}},
+    "yarn": {"rope_scaling": {"rope_type": "yarn", "factor": 4.0, "rope_theta": 1e6}},
+    "linear": {"rope_scaling": {"rope_type": "linear", "factor": 2.0, "rope_theta": 1e6}},
+    "dynamic": {"rope_scaling": {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 1e6}},
+}
+
+
+@pytest.mark.parametrize("rope", ROPES)
+def test_the_loaded_model_is_that_of_transformers_to_the_bit(rope: str, tmp_path: Path) -> None:
+    """Weights, converted or not, and rotary frequencies, which no file holds, in every form."""
+    folder = tiny.save_causal(tmp_path)
+    tiny.edit_json(folder / "config.json", **ROPES[rope])
+    files = read_checkpoint_files(folder)
+    for dtype in (torch.float32, torch.bfloat16):
+        wanted = Qwen3Model.from_pretrained(folder, dtype=dtype)
+        found = load_backbone(files, torch.device("cpu"), dtype)
+        tensors = dict(found.named_parameters()) | dict(found.named_buffers())
+        expected = dict(wanted.named_parameters()) | dict(wanted.named_buffers())
+        assert tensors.keys() == expected.keys()
+        assert all(torch.equal(tensors[name], expected[name]) for name in expected)
+        assert {name: tensor.dtype for name, tensor in tensors.items()} == {
+            name: tensor.dtype for name, tensor in expected.items()
+        }
+        assert found.rotary_emb.attention_scaling == wanted.rotary_emb.attention_scaling
+        assert found.config.dtype == wanted.config.dtype
 
 
 def test_instruction_of_qwen3_reranker_equals_the_cross_encoder_prompt(
@@ -208,6 +277,7 @@ def _prompts(folder: Path, template: tuple[str, str, str], pairs: Pairs) -> list
     [
         ("causal", "zerank-1", ZERANK, ("Yes", None)),
         ("causal-untied", "zerank-1", ZERANK, ("Yes", None)),
+        ("causal-both", "zerank-1", ZERANK, ("Yes", None)),
         ("causal-untied", "qwen3-reranker", QWEN3_RERANKER, ("yes", "no")),
     ],
 )

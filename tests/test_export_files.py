@@ -17,7 +17,8 @@ from zelo.errors import InputError, ModelFileError, UnsupportedModelError
 from zelo.exporting import export
 from zelo.exporting import weights as writing
 from zelo.exporting.folders import whole_folder
-from zelo.exporting.source import open_source, stored_tensors
+from zelo.exporting.source import open_source
+from zelo.local.tensors import stored_tensors
 
 WAITING = """
 import sys, time
@@ -33,9 +34,10 @@ export(sys.argv[1], sys.argv[2], "vllm", on_stage=stage)
 """
 MEASURING = """
 import resource, sys
-from zelo.exporting import export, source
+from zelo.exporting import export
+from zelo.local import tensors
 
-source.PIECE = 2**20
+tensors.PIECE = 2**20
 for rows in (800, 400_000):
     export(f"{sys.argv[1]}/model-{rows}", f"{sys.argv[1]}/out-{rows}", "vllm", family="zerank-1")
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
@@ -57,7 +59,7 @@ def written(folder: Path) -> dict[str, torch.Tensor]:
 @pytest.mark.parametrize("piece", [64, 4096, 2**24])
 def test_weights_are_copied_to_the_bit(model, tmp_path, monkeypatch, piece):
     """Whatever the size of a piece, each tensor comes out as it was, and no other comes with it."""
-    monkeypatch.setattr("zelo.exporting.source.PIECE", piece)
+    monkeypatch.setattr("zelo.local.tensors.PIECE", piece)
     found = written(export(model, tmp_path / "out", "vllm", probes=False).folder)
     assert set(found) == {*tiny.weights(), "score.weight"}
     for name, tensor in tiny.weights().items():
@@ -263,26 +265,14 @@ def test_memory_does_not_grow_with_the_model(tmp_path):
     for rows in (800, 400_000):
         model = tiny.save_causal(tmp_path / f"model-{rows}")
         tiny.edit_json(model / "config.json", vocab_size=rows)
-        _sparse(model / "model.safetensors", rows)
+        shapes = {name: tuple(tensor.shape) for name, tensor in tiny.weights().items()}
+        shapes["model.embed_tokens.weight"] = (rows, 64)
+        tiny.save_zeros(model / "model.safetensors", shapes)
     command = [sys.executable, "-c", MEASURING, str(tmp_path)]
     told = subprocess.run(command, capture_output=True, check=True, text=True).stdout
     small, large = (int(line) for line in told.split())
     unit = 1024 if sys.platform == "linux" else 1
     assert (large - small) * unit < 20e6
-
-
-def _sparse(path: Path, rows: int) -> None:
-    """Write a model's weights in bfloat16, all zero, with an embedding of so many rows."""
-    shapes = {name: tuple(tensor.shape) for name, tensor in tiny.weights().items()}
-    shapes["model.embed_tokens.weight"] = (rows, 64)
-    entries, end = {}, 0
-    for name, shape in shapes.items():
-        start, end = end, end + 2 * torch.Size(shape).numel()
-        entries[name] = {"dtype": "BF16", "shape": shape, "data_offsets": [start, end]}
-    header = json.dumps(entries).encode()
-    with path.open("wb") as file:
-        file.write(len(header).to_bytes(8, "little") + header)
-        file.truncate(8 + len(header) + end)
 
 
 def test_reading_a_file_that_becomes_shorter_is_an_error(model):

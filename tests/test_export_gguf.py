@@ -25,12 +25,12 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 
 from zelo.errors import InputError, ModelFileError, UnsupportedModelError
-from zelo.exporting import source as sources
 from zelo.exporting.engines.engine import Request
 from zelo.exporting.llama_cpp import gguf_type, write_gguf, written
 from zelo.exporting.llama_cpp.tensors import gguf_tensors
 from zelo.exporting.source import Source, open_source
 from zelo.families import sigmoid
+from zelo.local import tensors as sources
 
 NAMES = {
     "model.embed_tokens.weight": "token_embd.weight",

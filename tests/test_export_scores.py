@@ -19,6 +19,7 @@ MODELS = {
     "causal-auto-map": None,  # zerank-1
     "causal": "zerank-1",
     "causal-untied": "zerank-2",
+    "causal-both": "zerank-2",
     "converted-1": None,
     "converted-5": None,
     "converted-yes-no": None,  # qwen3-reranker

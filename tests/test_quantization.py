@@ -4,6 +4,8 @@ Emulations are written in float64 from the formats' definitions, and share no co
 """
 
 import math
+import subprocess
+import sys
 import weakref
 from collections.abc import Callable
 from pathlib import Path
@@ -25,7 +27,7 @@ from zelo.local.head import read_score_row
 from zelo.local.model import ScoringModel, load_backbone
 from zelo.local.options import Quantization
 from zelo.local.packing import Part, build_pack
-from zelo.local.quantization import check_quantization, quantize, replacing, weights_bytes
+from zelo.local.quantization import check_quantization, quantize, weights_bytes
 from zelo.local.quantization.layer import QuantizedLinear
 from zelo.local.quantization.methods import METHODS
 from zelo.local.quantization.weights_only import GROUP, Int4WeightLinear
@@ -346,24 +348,64 @@ def test_no_weights_stand_in_memory_twice(backbone: Any, monkeypatch: pytest.Mon
     assert not any(reference() is not None for reference in originals)
 
 
-def test_layers_move_one_at_a_time(backbone: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A device gets a layer only when those before it are quantised there, and all at the end."""
+def test_a_folder_is_quantised_as_it_is_read(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each projection is read and moved when its turn comes, and gone before the next one's."""
     device = torch.device("meta")  # the one other device that every machine has
-    seen: list[tuple[int, int]] = []
-    projections = replacing._projections
+    read: list[weakref.ref[Any]] = []
+    alive: list[int] = []
 
-    def watched(layer: torch.nn.Module) -> Any:
-        moved = [all(t.device == device for t in of.state_dict().values()) for of in layers]
-        whole = [any(isinstance(m, torch.nn.Linear) for m in of.modules()) for of in layers]
-        seen.append((sum(moved), sum(a and b for a, b in zip(moved, whole, strict=True))))
-        return projections(layer)
+    class Counting(METHODS["int8"]):  # type: ignore[misc]  # a class that is looked up
+        def __init__(self, whole: torch.nn.Linear) -> None:
+            read.append(weakref.ref(whole.weight))
+            alive.append(sum(reference() is not None for reference in read))
+            super().__init__(whole)
 
-    layers = list(backbone.layers)
-    monkeypatch.setattr(replacing, "_projections", watched)
-    quantize(backbone, "int8-weights", device)
-    assert seen == [(0, 0), (0, 0), (1, 1), (2, 1)]  # two are looked at before any is moved
-    assert all(tensor.device == device for tensor in backbone.state_dict().values())
-    assert backbone.device == device
+    monkeypatch.setitem(METHODS, "int8", Counting)
+    files = inspect_checkpoint(tiny_model).files
+    found = load_backbone(files, device, torch.float32, "int8")
+    assert alive == [1] * 14
+    assert all(tensor.device == device for tensor in found.state_dict().values())
+    assert found.device == device
+
+
+LOADING = r"""
+import re, sys
+from pathlib import Path
+import torch
+from zelo.local.checkpoint import read_checkpoint_files
+from zelo.local.model import load_backbone
+
+def memory(what):  # getrusage counts what the parent held, too
+    status = Path("/proc/self/status").read_text()
+    return 1024 * int(re.search(what + r":\s+(\d+) kB", status)[1])
+
+def load(folder):
+    files = read_checkpoint_files(Path(folder))
+    return load_backbone(files, torch.device("cpu"), torch.bfloat16, "int4-weights")
+
+load(sys.argv[1])
+before = memory("VmRSS")
+loaded = load(sys.argv[2])
+print(memory("VmHWM") - before, sum(tensor.nbytes for tensor in loaded.state_dict().values()))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_loading_takes_hardly_more_memory_than_what_stays(tmp_path: Path) -> None:
+    """At most 1.3 times as much, where the file has nearly four times as much."""
+    small = tiny.save_causal(tmp_path / "small")
+    large = tiny.save_causal(tmp_path / "large")
+    sizes = {"hidden_size": 1024, "intermediate_size": 3072, "num_hidden_layers": 20}
+    tiny.edit_json(large / "config.json", **sizes)
+    with torch.device("meta"):
+        shapes = Qwen3Model(Qwen3Config.from_dict(tiny.config() | sizes)).state_dict()
+    tiny.save_zeros(large / "model.safetensors", {n: tuple(t.shape) for n, t in shapes.items()})
+    command = [sys.executable, "-c", LOADING, str(small), str(large)]
+    told = subprocess.run(command, capture_output=True, check=True, text=True).stdout
+    peak, held = map(int, told.split())
+    assert peak < 1.3 * held
 
 
 def test_quantising_twice_is_refused(backbone: Any) -> None:

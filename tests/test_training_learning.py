@@ -173,7 +173,11 @@ def test_processes_share_a_step(given_examples: list[Example], processes: int) -
 
 
 @pytest.mark.parametrize(
-    "form", ["zerank-2", "causal", "causal-auto-map", "causal-untied", "converted-1", "converted-5"]
+    "form",
+    [
+        *("zerank-2", "causal", "causal-auto-map", "causal-untied", "causal-both"),
+        *("converted-1", "converted-5"),
+    ],
 )
 def test_a_student_starts_with_the_scores_of_its_model(
     tiny_forms: dict[str, Path], form: str
@@ -268,7 +272,7 @@ def test_every_linear_layer_has_an_update(tiny_model: Path) -> None:
     assert all(".lora_" in name for name in updates)
 
 
-@pytest.mark.parametrize("form", ["zerank-2", "causal-untied"])
+@pytest.mark.parametrize("form", ["zerank-2", "causal-untied", "causal-both"])
 @pytest.mark.parametrize("changed", [{}, {"lora_rank": 3, "lora_alpha": 7.0}])
 def test_a_saved_student_gives_its_scores(
     tiny_forms: dict[str, Path], tmp_path: Path, form: str, changed: dict[str, Any]

@@ -277,6 +277,18 @@ def save_tensors(path: Path, tensors: dict[str, torch.Tensor]) -> None:
     save_file(tensors, path, {"format": "pt"})
 
 
+def save_zeros(path: Path, shapes: dict[str, tuple[int, ...]]) -> None:
+    """Write a safetensors file of bfloat16 zeros, which takes no room on disk."""
+    entries, end = {}, 0
+    for name, shape in shapes.items():
+        start, end = end, end + 2 * torch.Size(shape).numel()
+        entries[name] = {"dtype": "BF16", "shape": shape, "data_offsets": [start, end]}
+    header = json.dumps(entries).encode()
+    with path.open("wb") as file:
+        file.write(len(header).to_bytes(8, "little") + header)
+        file.truncate(8 + len(header) + end)
+
+
 def shard(folder: Path) -> list[Path]:
     """Turn model.safetensors of a folder into an index and two shards, and return those."""
     from safetensors.torch import load_file

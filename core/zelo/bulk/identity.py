@@ -13,8 +13,9 @@ from typing import Any
 
 from zelo.bulk.sources import Source
 from zelo.bulk.storage import without_key
-from zelo.catalog import resolve, server_of_environment
+from zelo.catalog import ModelSource, resolve, server_of_environment
 from zelo.errors import InputError
+from zelo.local.adapter import read_adapter
 
 __all__ = ["differences", "identity_of_model", "listed_files", "options_that_count"]
 
@@ -51,9 +52,15 @@ def identity_of_model(model: str, options: Mapping[str, Any]) -> dict[str, Any]:
     if server is not None:
         servers = [server] if isinstance(server, str) else list(server)
         return {"model": model, "server": [without_key(one) for one in servers]}
-    source = resolve(model, options.get("revision"))
+    return _identity(resolve(model, options.get("revision")), options)
+
+
+def _identity(source: ModelSource, options: Mapping[str, Any]) -> dict[str, Any]:
     if source.folder is not None:
-        return {"model": source.name, "weights": _digest(source.folder)}
+        found = {"model": source.name, "weights": _digest(source.folder)}
+        adapter = read_adapter(source.folder)
+        # an adapter's scores depend on what it changes as much as on itself
+        return found | ({"base": _identity(adapter.base, options)} if adapter else {})
     revision = source.revision
     if revision is None or len(revision) != 40:
         from zelo.local.instances import model_folder  # brings torch

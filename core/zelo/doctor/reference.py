@@ -9,22 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import Qwen3Config, Qwen3Model
-from transformers.utils import logging
 
 from zelo.doctor.pairs import PAIRS, Known, Pair
 from zelo.doctor.prompts import RIGHT, Prompts, Way
-from zelo.errors import ModelFileError, UnsupportedModelError
+from zelo.errors import UnsupportedModelError
 from zelo.families import Answer
 from zelo.local import device as devices
 from zelo.local.checkpoint import Checkpoint, inspect_checkpoint
 from zelo.local.head import read_score_row
+from zelo.local.model import load_backbone
 from zelo.local.options import Head
-from zelo.local.quiet import quiet
 
 __all__ = ["Reference"]
-
-reports: Any = logging  # transformers' own, whose functions carry no types
 
 
 class Reference:
@@ -52,7 +48,8 @@ class Reference:
         self.prompts = Prompts(checkpoint.files.tokenizer_json, checkpoint.encoder)
         self._checkpoint = checkpoint
         self._device = devices.choose_device(device)
-        self._model = _load(checkpoint, self._device)
+        files = checkpoint.files
+        self._model = load_backbone(files, self._device, torch.float32, attend="sdpa")
         encoder = self.prompts.encoder
         self._row = read_score_row(checkpoint, encoder.positive_id, encoder.negative_id)
         self._states: dict[tuple[int, ...], torch.Tensor] = {}
@@ -95,20 +92,3 @@ class Reference:
         if found is None:
             raise UnsupportedModelError(f"the tokenizer has no one token for {answer.text!r}")
         return found
-
-
-def _load(checkpoint: Checkpoint, device: torch.device) -> Any:
-    load: Any = Qwen3Model
-    try:
-        with quiet():
-            model = load.from_pretrained(
-                checkpoint.files.folder,
-                config=Qwen3Config.from_dict(checkpoint.files.config),
-                dtype=torch.float32,
-                use_safetensors=True,
-                local_files_only=True,
-            )
-    except Exception as error:  # a senseless config.json fails anywhere in transformers
-        message = f"{checkpoint.files.folder} could not be loaded as Qwen3: {error}"
-        raise ModelFileError(message) from error
-    return model.to(device).eval().requires_grad_(False)

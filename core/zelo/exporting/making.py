@@ -74,7 +74,7 @@ def export(
         local_files_only=local_files_only,
         cache_dir=cache_dir,
     )
-    if source.folder.resolve() == folder:
+    if folder in (source.folder.resolve(), source.checkpoint.files.folder.resolve()):
         raise InputError(f"{folder} holds the model itself; write the export somewhere else")
     with whole_folder(folder, force=force) as into:
         request = Request(source, into, folder, dtype, on_stage("writing weights"))

@@ -19,7 +19,8 @@ from zelo.exporting.classifier import SCORE as HEAD
 from zelo.exporting.classifier import write_json
 from zelo.exporting.export import OnBytes, Statement
 from zelo.exporting.scores import streamed_logits
-from zelo.exporting.source import Source, StoredTensor, stored_tensors
+from zelo.exporting.source import Source
+from zelo.local.tensors import StoredTensor, stored_tensors
 
 __all__ = ["PROBES", "unwitnessed", "write_probes"]
 

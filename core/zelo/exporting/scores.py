@@ -18,7 +18,7 @@ from transformers.models.qwen3.modeling_qwen3 import (
 )
 
 from zelo.exporting.export import OnBytes
-from zelo.exporting.source import TORCH, StoredTensor
+from zelo.local.tensors import TORCH, StoredTensor
 
 __all__ = ["streamed_logits"]
 

@@ -5,74 +5,27 @@ forms that `zelo.local.checkpoint` knows, and no engine.
 """
 
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import Qwen3Config, Qwen3Model
+from transformers import Qwen3Config
 
 from zelo.catalog import ModelSource, resolve
-from zelo.errors import ModelFileError, UnsupportedModelError
+from zelo.errors import UnsupportedModelError
 from zelo.families import Family
-from zelo.local.checkpoint import Checkpoint, inspect_checkpoint
-from zelo.local.files import EXPORT_RECORD, refuse_faults, tensor_entries
+from zelo.local.checkpoint import Checkpoint
+from zelo.local.files import EXPORT_RECORD
 from zelo.local.head import read_score_row
-from zelo.local.instances import model_folder
+from zelo.local.instances import model_folder, open_checkpoint
+from zelo.local.model import empty_backbone
 from zelo.local.options import InstanceKey
 from zelo.local.prompt import PromptEncoder
+from zelo.local.tensors import StoredTensor, backbone_tensors
 
-__all__ = ["PIECE", "TORCH", "Source", "StoredTensor", "open_source", "stored_tensors"]
-
-PIECE = 16 * 2**20
-"""Bytes of a tensor that are in memory at once; a multiple of every number's size."""
-TORCH = {"BF16": torch.bfloat16, "F16": torch.float16, "F32": torch.float32}
-"""Number types by what safetensors calls them."""
-PREFIX = "model."
-NOT_BACKBONE = ("lm_head.weight", "score.weight", "score.bias")
-
-
-@dataclass(frozen=True, slots=True)
-class StoredTensor:
-    """A tensor of the backbone and where its bytes lie."""
-
-    name: str
-    """As Qwen3ForCausalLM names it, such as model.layers.0.mlp.up_proj.weight."""
-    path: Path
-    kind: str
-    """Number type as safetensors writes it: BF16, F32 or F16."""
-    shape: tuple[int, ...]
-    start: int
-    """Where its bytes begin in the file."""
-    size: int
-    """Bytes."""
-
-    def pieces(self) -> Iterator[bytes]:
-        """Read its bytes piece by piece, without mapping the file into memory.
-
-        Raises:
-            ModelFileError: the file has become shorter since it was opened.
-        """
-        with self.path.open("rb") as file:
-            file.seek(self.start)
-            left = self.size
-            while left:
-                piece = file.read(min(PIECE, left))
-                if len(piece) < min(PIECE, left):
-                    raise ModelFileError(f"{self.path} became shorter while it was read")
-                left -= len(piece)
-                yield piece
-
-    def numbers(self) -> Iterator[torch.Tensor]:
-        """Read its numbers piece by piece, (n,) each, in the type that they are stored in.
-
-        Raises:
-            ModelFileError: as `pieces` does.
-        """
-        for piece in self.pieces():
-            yield torch.frombuffer(bytearray(piece), dtype=TORCH[self.kind])
+__all__ = ["Source", "open_source"]
 
 
 @dataclass(frozen=True)
@@ -98,8 +51,8 @@ class Source:
 
     @property
     def folder(self) -> Path:
-        """Where its files are."""
-        return self.checkpoint.files.folder
+        """Where its files are; an adapter's are its own."""
+        return self.checkpoint.files.own_folder
 
     @property
     def config(self) -> dict[str, Any]:
@@ -156,60 +109,20 @@ def open_source(
             "was made of"
         )
         raise UnsupportedModelError(message)
-    checkpoint = inspect_checkpoint(folder, family or found.family)
+    checkpoint = open_checkpoint(key)
     encoder = checkpoint.encoder
+    tensors = backbone_tensors(checkpoint.files, empty_backbone(checkpoint.files))
     row = read_score_row(checkpoint, encoder.positive_id, encoder.negative_id)
-    source = Source(
-        name=_name(found, checkpoint.files.folder),
+    return Source(
+        name=_name(found, folder),
         alias=found.name if found.repo_id or found.family else None,
         checkpoint=checkpoint,
         encoder=encoder,
         row=row,
-        tensors=tuple(_backbone(checkpoint)),
+        tensors=tuple(tensors.values()),
     )
-    _check_shapes(source)
-    return source
 
 
 def _name(found: ModelSource, folder: Path) -> str:
     """Name a hub repository with the commit that it was resolved to."""
     return f"{found.repo_id} @ {folder.name}" if found.repo_id else found.name
-
-
-def _backbone(checkpoint: Checkpoint) -> Iterator[StoredTensor]:
-    for path in sorted(set(checkpoint.files.tensor_files.values())):
-        for tensor in stored_tensors(path):
-            if tensor.name not in NOT_BACKBONE:
-                whole = tensor.name if tensor.name.startswith(PREFIX) else PREFIX + tensor.name
-                yield replace(tensor, name=whole)
-
-
-def stored_tensors(path: Path) -> list[StoredTensor]:
-    """Return the tensors of a safetensors file, by their place in it.
-
-    Raises:
-        ModelFileError: the file is missing or not whole.
-    """
-    found = [StoredTensor(name, path, *entry) for name, entry in tensor_entries(path).items()]
-    return sorted(found, key=lambda tensor: tensor.start)
-
-
-def _check_shapes(source: Source) -> None:
-    """Refuse what `zelo.local.model.load_backbone` would refuse, without reading a tensor."""
-    with torch.device("meta"):
-        wanted = {
-            PREFIX + name: tuple(tensor.shape)
-            for name, tensor in Qwen3Model(source.parsed_config).state_dict().items()
-        }
-    found = {tensor.name: tensor.shape for tensor in source.tensors}
-    faults = {
-        "are missing": sorted(set(wanted) - set(found)),
-        "have another shape than config.json says": sorted(
-            name for name in set(wanted) & set(found) if wanted[name] != found[name]
-        ),
-        "belong to another architecture": sorted(set(found) - set(wanted)),
-        "hold numbers that are no floats": sorted(
-            tensor.name for tensor in source.tensors if tensor.kind not in ("BF16", "F16", "F32")
-        ),
-    }
-    refuse_faults(source.folder, faults)

@@ -15,7 +15,8 @@ import torch
 
 from zelo.errors import InputError, ModelFileError
 from zelo.exporting.export import OnBytes
-from zelo.exporting.source import TORCH, Source, StoredTensor
+from zelo.exporting.source import Source
+from zelo.local.tensors import TORCH, StoredTensor
 
 __all__ = ["Dtype", "number_type", "write_weights"]
 

@@ -17,6 +17,7 @@ from tokenizers import Tokenizer
 
 from zelo.errors import InputError, ModelFileError, UnsupportedModelError
 from zelo.families import FAMILIES, Family, family_named
+from zelo.local.adapter import Adapter, read_adapter
 from zelo.local.cross_encoder import CrossEncoderPrompt
 from zelo.local.files import (
     EXPORT_RECORD,
@@ -71,12 +72,24 @@ class CheckpointFiles:
     folder: Path
     config: dict[str, Any]
     tensor_files: dict[str, Path]
-    """The safetensors file that holds each tensor, by tensor name."""
+    """The safetensors file that holds each tensor, by tensor name; none of an adapter's."""
+    adapter: Adapter | None = None
+    """What changes the layers, where it is what was asked for."""
+
+    @property
+    def own_folder(self) -> Path:
+        """The folder that was asked for: the adapter's, or else that of the weights."""
+        return self.adapter.folder if self.adapter else self.folder
+
+    def path(self, name: str) -> Path:
+        """Return a file of the folder that was asked for, or else one beside the weights."""
+        own = self.own_folder / name
+        return own if own.is_file() else self.folder / name
 
     @cached_property
     def tokenizer_json(self) -> str:
         """The text of tokenizer.json, in which control tokens have their usual names."""
-        text = read_text(self.folder / "tokenizer.json")
+        text = read_text(self.path("tokenizer.json"))
         names = self.control_names
         if not names:
             return text
@@ -86,7 +99,7 @@ class CheckpointFiles:
             for token in description["added_tokens"]:
                 token["content"] = usual.get(token["content"], token["content"])
         except UNREADABLE as error:
-            message = f"{self.folder / 'tokenizer.json'} is no tokenizer; export the model again"
+            message = f"{self.path('tokenizer.json')} is no tokenizer; export the model again"
             raise ModelFileError(message) from error
         return json.dumps(description, ensure_ascii=False)
 
@@ -106,7 +119,7 @@ class CheckpointFiles:
             vocabulary = json.loads(self.tokenizer_json)["model"]["vocab"]
             return {str(token): int(token_id) for token, token_id in vocabulary.items()}
         except UNREADABLE as error:
-            message = f"{self.folder / 'tokenizer.json'} holds no vocabulary; fetch the file again"
+            message = f"{self.path('tokenizer.json')} holds no vocabulary; fetch the file again"
             raise ModelFileError(message) from error
 
     def token_id(self, text: str) -> int | None:
@@ -173,13 +186,19 @@ class Checkpoint:
 
 
 def inspect_checkpoint(
-    folder: Path, family: str | None = None, head: Head | None = None
+    folder: Path,
+    family: str | None = None,
+    head: Head | None = None,
+    *,
+    cache_dir: Path | None = None,
+    local_files_only: bool = False,
 ) -> Checkpoint:
     """Find out which form and family a folder holds, and how it wants to be asked.
 
     `family` is needed where folders of different families look alike, and is checked against
     the folder's own marks where they speak. With `head="trained"`, the scale is the classifier's
-    own: its output is the logit, and the sigmoid of that the probability.
+    own: its output is the logit, and the sigmoid of that the probability. The others are as
+    `read_checkpoint_files` takes them.
 
     Raises:
         ModelFileError: a file is missing, cut short or unreadable.
@@ -187,25 +206,34 @@ def inspect_checkpoint(
             it says of its prompt what zelo cannot do.
         InputError: `family` is unknown or contradicts the folder, or so does `head`.
     """
-    found = recognise(folder, family, head)
-    if not (folder / "modules.json").is_file():
+    where: Any = {"cache_dir": cache_dir, "local_files_only": local_files_only}
+    found = recognise(folder, family, head, **where)
+    modules = found.files.path("modules.json")
+    if not modules.is_file():
         return found
-    prompt = CrossEncoderPrompt(folder)
+    prompt = CrossEncoderPrompt(modules.parent)
     asked = prompt.family(found.family)
     for usual, own in found.files.control_names.items():  # which the template has
         asked = replace(asked, prompt=asked.prompt.replace(own, usual))
     return replace(found, family=asked, prompt=prompt)
 
 
-def recognise(folder: Path, family: str | None = None, head: Head | None = None) -> Checkpoint:
+def recognise(
+    folder: Path,
+    family: str | None = None,
+    head: Head | None = None,
+    *,
+    cache_dir: Path | None = None,
+    local_files_only: bool = False,
+) -> Checkpoint:
     """Find out which form and family a folder holds, whatever it says of its prompt.
 
     Raises:
         ModelFileError, UnsupportedModelError, InputError: as `inspect_checkpoint`.
     """
+    files = read_checkpoint_files(folder, cache_dir=cache_dir, local_files_only=local_files_only)
+    family = family or (files.adapter.base.family if files.adapter else None)
     wanted = family_named(family) if family else None
-    _refuse_foreign_export(folder)
-    files = read_checkpoint_files(folder)
     converted = _architecture(files) == CLASSIFIER
     _check_config(files)
     _refuse_prefix(files)
@@ -213,7 +241,7 @@ def recognise(folder: Path, family: str | None = None, head: Head | None = None)
     if head == "trained":
         if not converted or len(modules) > 1:
             message = (
-                f"head='trained' reads the head of a classifier ({CLASSIFIER}), and {folder} "
+                f"head='trained' reads the head of a classifier ({CLASSIFIER}), and {files.folder} "
                 "answers with its vocabulary; leave head= out"
             )
             raise InputError(message)
@@ -230,21 +258,73 @@ def recognise(folder: Path, family: str | None = None, head: Head | None = None)
     return Checkpoint(files, found, converted, answer_ids=answer_ids)
 
 
-def read_checkpoint_files(folder: Path) -> CheckpointFiles:
+def read_checkpoint_files(
+    folder: Path, *, cache_dir: Path | None = None, local_files_only: bool = False
+) -> CheckpointFiles:
     """Read config.json and the tensor index, and check that every file is there and whole.
+
+    Of a folder that holds an adapter alone, the files are those of the model that it changes.
+
+    Args:
+        folder: of a model or an adapter.
+        cache_dir: the hub's cache, in which an adapter's model is looked for.
+        local_files_only: never ask the hub for that.
 
     Raises:
         ModelFileError: names the first file that is missing, cut short or unreadable.
+        UnsupportedModelError: an adapter lies beside weights, or is none that zelo merges.
+        UnknownModelError: there is no such model as an adapter changes.
     """
+    _refuse_foreign_export(folder)
+    adapter = read_adapter(folder)
+    if adapter is None:
+        return _whole_files(folder)
+    base = adapter.base.folder
+    if base is None:
+        from zelo.local import hub
+
+        found = adapter.base
+        base = hub.fetch(found.repo_id or "", found.revision, cache_dir, local_files_only)
+    if read_adapter(base) is not None:
+        message = (
+            f"the adapter in {folder} changes {adapter.base.name}, which is an adapter itself; "
+            "merge that one into its model, with peft's merge_and_unload, and save the result"
+        )
+        raise UnsupportedModelError(message)
+    return _adapted(_whole_files(base), adapter)
+
+
+def _adapted(base: CheckpointFiles, adapter: Adapter) -> CheckpointFiles:
+    """Put an adapter's files over those of its model; its tokenizer must write the same tokens."""
+    files = replace(base, adapter=adapter)
+    if files.tokenizer_json != base.tokenizer_json and _tokens(files) != _tokens(base):
+        message = (
+            f"tokenizer.json in {adapter.folder} has other tokens than that of {base.folder}, "
+            "whose embedding is used; remove it, or merge the adapter with peft and save both"
+        )
+        raise UnsupportedModelError(message)
+    return files
+
+
+def _tokens(files: CheckpointFiles) -> dict[str, int]:
+    try:
+        added = json.loads(files.tokenizer_json).get("added_tokens") or []
+        return files.vocabulary | {str(token["content"]): int(token["id"]) for token in added}
+    except UNREADABLE as error:
+        message = f"{files.path('tokenizer.json')} holds no tokenizer; fetch the file again"
+        raise ModelFileError(message) from error
+
+
+def _whole_files(folder: Path) -> CheckpointFiles:
     config = read_json(folder / "config.json")
     if not (folder / "tokenizer.json").is_file():
         raise ModelFileError(missing(folder / "tokenizer.json"))
     index = folder / "model.safetensors.index.json"
     single = folder / "model.safetensors"
-    if index.is_file():
-        names = _shard_names(index)
-    elif single.is_file():
+    if single.is_file():  # as in transformers; an index beside it is of what was there before
         names = [single.name]
+    elif index.is_file():
+        names = _shard_names(index)
     else:
         raise ModelFileError(missing(single))
     tensor_files = {
@@ -307,6 +387,12 @@ def _check_config(files: CheckpointFiles) -> None:
     layer_types = config.get("layer_types") or []
     if config.get("use_sliding_window") or set(map(str, layer_types)) - {"full_attention"}:
         raise UnsupportedModelError(f"{files.folder} uses sliding-window attention. {SUPPORTED}.")
+    if config.get("transformers_weights"):
+        message = (
+            f"{files.folder / 'config.json'} names a file of its own for the weights "
+            f"({config['transformers_weights']!r}); save them as model.safetensors"
+        )
+        raise UnsupportedModelError(message)
     if config.get("quantization_config") or config.get("quantization"):
         for_mlx = " for MLX" if config.get("quantization") else ""  # the key of mlx_lm's convert
         message = (
@@ -343,7 +429,7 @@ def _sentence_transformers_family(
     files: CheckpointFiles, module: dict[str, Any], wanted: Family | None
 ) -> tuple[Family, tuple[int, int | None]]:
     """Read LogitScore's token ids and the family off them, which is to be the one asked for."""
-    score = read_json(files.folder / str(module.get("path", "")) / "config.json")
+    score = read_json(files.path(f"{module.get('path', '')}/config.json"))
     ids: tuple[Any, Any] = (score.get("true_token_id"), score.get("false_token_id"))
     by_ids = {name: _answer_ids(files, FAMILIES[name]) for name in ("zerank-2", "qwen3-reranker")}
     found = wanted or FAMILIES.get(
@@ -372,7 +458,7 @@ def _modules(files: CheckpointFiles, converted: bool) -> list[dict[str, Any]]:
     Raises:
         UnsupportedModelError: they are others than a reranker has.
     """
-    path = files.folder / "modules.json"
+    path = files.path("modules.json")
     if not path.is_file():
         return []
     try:

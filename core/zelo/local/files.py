@@ -39,10 +39,6 @@ OTHER_FORMATS = {
         "is a file for MLX, which zelo does not read: give the folder or repository that it was "
         "made of"
     ),
-    r"^adapter_(config\.json|model\.safetensors)$": (
-        "is of an adapter such as LoRA's, without the model that it changes: merge both with "
-        "peft's merge_and_unload() and save_pretrained() first"
-    ),
     r"^(pytorch_model.*|model)\.(bin|pt|pth)$": (
         "is a pickle, which can run code and is not read: convert it first"
     ),

@@ -20,7 +20,13 @@ from zelo.errors import ModelFileError, UnsupportedModelError
 from zelo.families import FAMILIES, Family
 from zelo.local.checkpoint import SCORE_ROW, Checkpoint, CheckpointFiles
 
-__all__ = ["family_of_score_row", "read_score_row", "score_divisor", "score_row_note"]
+__all__ = [
+    "family_of_score_row",
+    "read_score_row",
+    "score_divisor",
+    "score_row_note",
+    "vocabulary_tensors",
+]
 
 EMBEDDINGS = ("model.embed_tokens.weight", "embed_tokens.weight")
 PROJECTION = "lm_head.weight"
@@ -114,6 +120,22 @@ def family_of_score_row(files: CheckpointFiles) -> Family:
     raise UnsupportedModelError(message)
 
 
+def vocabulary_tensors(files: CheckpointFiles) -> tuple[str | None, str | None]:
+    """Return the tensors that hold a folder's embedding and its vocabulary projection, by name.
+
+    As transformers 5 reads a causal model (`PreTrainedModel.tie_weights`): `tie_word_embeddings`
+    lets either stand for the other where that is missing. Where both are there, each counts, also
+    if they differ. None is for one that is missing.
+    """
+    embeddings = [name for name in EMBEDDINGS if name in files.tensor_files]
+    projections = [name for name in (PROJECTION,) if name in files.tensor_files]
+    tied = files.config.get("tie_word_embeddings")
+    embedding = [*embeddings, *(projections if tied else ())]
+    # a converted folder may have lost its projection, and is only compared with what is left
+    projection = [*projections, *(embeddings if tied or SCORE in files.tensor_files else ())]
+    return next(iter(embedding), None), next(iter(projection), None)
+
+
 def _divisor(row: torch.Tensor, source: torch.Tensor, family: Family) -> float | None:
     """Return what the row was divided by when the folder was converted, or None if foreign."""
     for divisor in sorted({1.0, family.scale}):
@@ -124,12 +146,10 @@ def _divisor(row: torch.Tensor, source: torch.Tensor, family: Family) -> float |
 
 def _vocabulary_row(files: CheckpointFiles, positive: int, negative: int | None) -> torch.Tensor:
     """Return the positive token's output row, minus the negative one's, in float32."""
-    names: tuple[str, ...] = EMBEDDINGS
-    if not files.config.get("tie_word_embeddings"):
-        names = (PROJECTION, *EMBEDDINGS) if SCORE in files.tensor_files else (PROJECTION,)
-    name = next((name for name in names if name in files.tensor_files), None)
+    name = vocabulary_tensors(files)[1]
     if name is None:
-        message = f"{files.folder} holds no tensor {names[0]}, from which the score is read"
+        lost = EMBEDDINGS[0] if files.config.get("tie_word_embeddings") else PROJECTION
+        message = f"{files.folder} holds no tensor {lost}, from which the score is read"
         raise ModelFileError(message)
     row = _row(files, name, positive)
     return row if negative is None else row - _row(files, name, negative)

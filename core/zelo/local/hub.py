@@ -20,6 +20,7 @@ from huggingface_hub import constants, errors
 
 from zelo.catalog import COMMIT
 from zelo.errors import ModelError, ModelFileError, UnknownModelError, causes
+from zelo.local import adapter
 from zelo.local.checkpoint import read_checkpoint_files
 from zelo.local.cross_encoder import CROSS_ENCODER, TEMPLATE, TRANSFORMER
 from zelo.local.files import is_whole, missing, other_format
@@ -38,6 +39,7 @@ FILES = [
     *(CROSS_ENCODER, TRANSFORMER, "tokenizer_config.json"),
     *("added_tokens.json", "special_tokens_map.json"),
     *(TEMPLATE, "additional_chat_templates/*.jinja"),
+    *(adapter.SETTINGS, adapter.WEIGHTS),
 ]
 """All that scoring reads. Remote code and pickles are not even fetched."""
 OF_PROMPT = (CROSS_ENCODER, TRANSFORMER, "tokenizer_config.json", TEMPLATE)
@@ -218,12 +220,13 @@ def _cached(repo_id: str, revision: str, cache_dir: Path | None) -> Path | None:
 
 
 def _check_whole(folder: Path) -> None:
-    """Check that a copy in the cache lacks nothing that the hub may have.
+    """Check that a copy in the cache lacks nothing that the hub may have of this repository.
 
     Raises:
         ModelFileError: names the first file that is missing, cut short or unreadable.
     """
-    read_checkpoint_files(folder)
+    if adapter.read_adapter(folder) is None:  # the model that one changes is another repository's
+        read_checkpoint_files(folder)
     if not (folder / "modules.json").is_file():
         return
     # a classifier's lists no LogitScore

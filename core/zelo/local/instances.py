@@ -26,10 +26,10 @@ from zelo.local.head import read_score_row
 from zelo.local.model import ScoringModel, load_backbone
 from zelo.local.options import InstanceKey, Quantization
 from zelo.local.out_of_memory import free_cached, is_out_of_memory, without_tensors
-from zelo.local.quantization import check_quantization, quantize
+from zelo.local.quantization import check_quantization
 from zelo.local.rehearsal import kinds_of_packs
 
-__all__ = ["Instance", "acquire", "model_folder"]
+__all__ = ["Instance", "acquire", "model_folder", "open_checkpoint"]
 
 log = logging.getLogger("zelo")
 
@@ -45,14 +45,13 @@ class Instance:
     def __init__(self, key: InstanceKey) -> None:
         self._key = key
         self._users = 0
-        folder = model_folder(key)
-        checkpoint = inspect_checkpoint(folder, key.family or key.source.family, key.head)
+        checkpoint = open_checkpoint(key)
         wanted = devices.choose_devices(key.device)
         plan = compute(lambda: _Plan.of(key, checkpoint, wanted))
         self.encoder = checkpoint.encoder
-        self.commit = folder.name if key.source.repo_id else None
+        self.commit = checkpoint.files.own_folder.name if key.source.repo_id else None
         """Of the hub repository, as the revision was resolved; None for a folder."""
-        self.description = _description(key.source, self.commit, plan)
+        self.description = _description(key, checkpoint, plan)
         self.max_tokens = checkpoint.max_tokens
         self.usual_tokens = checkpoint.usual_tokens
         row = read_score_row(checkpoint, self.encoder.positive_id, self.encoder.negative_id)
@@ -119,11 +118,7 @@ class _Plan:
             ModelError: the device has no room for them.
         """
         try:
-            if self.quantization is None:
-                backbone = load_backbone(checkpoint.files, device, self.dtype)
-            else:  # layer by layer, as there may be no room for all of them as they are
-                backbone = load_backbone(checkpoint.files, torch.device("cpu"), self.dtype)
-                quantize(backbone, self.quantization, device)
+            backbone = load_backbone(checkpoint.files, device, self.dtype, self.quantization)
             return ScoringModel(backbone, row, compile=self.compile)
         except Exception as error:
             if not is_out_of_memory(error):
@@ -217,14 +212,40 @@ def model_folder(key: InstanceKey) -> Path:
         raise InputError(f"{key.source.name!r} names neither a folder nor a hub repository")
     from zelo.local import hub
 
-    cache_dir = Path(key.cache_dir) if key.cache_dir else None
-    return hub.fetch(key.source.repo_id, key.source.revision, cache_dir, key.local_files_only)
+    return hub.fetch(key.source.repo_id, key.source.revision, _cache(key), key.local_files_only)
 
 
-def _description(source: ModelSource, commit: str | None, plan: _Plan) -> str:
-    """Say which weights are in memory, with the commit that a hub repository was resolved to."""
-    revision = f" @ {commit}" if commit else ""
+def open_checkpoint(key: InstanceKey) -> Checkpoint:
+    """Return what a model's folder holds, fetching what is not here.
+
+    Raises:
+        ModelError: it cannot be had, read or trusted.
+        InputError: the name is of no model, or the family is unknown or contradicts the folder.
+    """
+    return inspect_checkpoint(
+        model_folder(key),
+        key.family or key.source.family,
+        key.head,
+        cache_dir=_cache(key),
+        local_files_only=key.local_files_only,
+    )
+
+
+def _cache(key: InstanceKey) -> Path | None:
+    return Path(key.cache_dir) if key.cache_dir else None
+
+
+def _description(key: InstanceKey, checkpoint: Checkpoint, plan: _Plan) -> str:
+    """Say which weights are in memory, with the commits that hub repositories were resolved to."""
+    files = checkpoint.files
+    told = _told(key.source, files.own_folder)
+    if files.adapter is not None:
+        told += f" merged into {_told(files.adapter.base, files.folder)}"
     kinds = [str(plan.dtype).removeprefix("torch."), plan.quantization]
     where = ", ".join(map(str, plan.devices))
     how = f"{' with '.join(filter(None, kinds))} on {where}"
-    return f"{source.repo_id or source.name}{revision} ({how})"
+    return f"{told} ({how})"
+
+
+def _told(source: ModelSource, folder: Path) -> str:
+    return f"{source.repo_id} @ {folder.name}" if source.repo_id else source.name

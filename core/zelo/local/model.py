@@ -4,28 +4,36 @@ Knows weights and packs; knows nothing of texts, families' scales or callers.
 """
 
 import logging
+import math
 from typing import Any
 
 import torch
 from torch import Tensor
 from transformers import Qwen3Config, Qwen3Model
+from transformers.models.qwen3.modeling_qwen3 import Qwen3RotaryEmbedding
 
 from zelo.errors import ModelFileError
 from zelo.local import attention
 from zelo.local.attention import kernel
 from zelo.local.checkpoint import CheckpointFiles
 from zelo.local.compiling import compile_layers, compiler_failure, uncompile_layers
-from zelo.local.files import refuse_faults
+from zelo.local.options import Quantization
 from zelo.local.packing import Pack
+from zelo.local.quantization import quantize
 from zelo.local.quiet import quiet
 from zelo.local.ragged import gathered_layout
+from zelo.local.tensors import PREFIX, backbone_tensors
 
-__all__ = ["LastLayer", "Pending", "ScoringModel", "last_states", "load_backbone"]
+__all__ = [
+    "LastLayer",
+    "Pending",
+    "ScoringModel",
+    "empty_backbone",
+    "last_states",
+    "load_backbone",
+]
 
 log = logging.getLogger("zelo")
-
-UNUSED = ("lm_head.weight", "score.weight")
-"""Tensors that a folder may hold and the backbone has no place for."""
 
 
 class Pending:
@@ -187,49 +195,78 @@ def _rotate(heads: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     return heads * cos[:, None] + torch.cat((-second, first), dim=-1) * sin[:, None]
 
 
-def load_backbone(files: CheckpointFiles, device: torch.device, dtype: torch.dtype) -> Qwen3Model:
+def load_backbone(
+    files: CheckpointFiles,
+    device: torch.device,
+    dtype: torch.dtype,
+    quantization: Quantization | None = None,
+    *,
+    attend: str = attention.NAME,
+) -> Qwen3Model:
     """Load a folder's Qwen3 layers, from safetensors only and without remote code.
+
+    Each tensor is read, converted and moved by itself, and a projection that is to be quantised is
+    so at once: neither the whole model in another number type nor the unquantised one ever stands
+    in memory. Numbers that are not converted stay mapped to the file.
+
+    Args:
+        files: the folder.
+        device: where the model is to run.
+        dtype: number type of what is not quantised.
+        quantization: of the layers' projections; see `zelo.local.quantization`.
+        attend: transformers' name for how attention is computed.
 
     Raises:
         ModelFileError: a tensor is missing, has another shape than config.json says, or holds
             NaN or infinity.
+        InputError: a projection's widths do not suit the quantisation's kernel.
     """
-    try:
-        with quiet():
-            load: Any = Qwen3Model  # its signature does not tell that a report can come along
-            backbone, report = load.from_pretrained(
-                files.folder,
-                config=Qwen3Config.from_dict(files.config),
-                dtype=dtype,
-                use_safetensors=True,
-                local_files_only=True,
-                attn_implementation=attention.NAME,
-                output_loading_info=True,
-                ignore_mismatched_sizes=True,  # reported below, with all names
-            )
-    except Exception as error:  # a senseless config.json fails anywhere in transformers
-        message = f"{files.folder} could not be loaded as Qwen3: {error}"
-        raise ModelFileError(message) from error
-    _check_report(files, report)
-    _check_finite(files, backbone)
+    backbone = empty_backbone(files, attend)
+    backbone.config.dtype = dtype
+    tensors = backbone_tensors(files, backbone)
+    names = {parameter: name for name, parameter in backbone.named_parameters()}
+
+    def fill(module: torch.nn.Module) -> None:
+        """Read those weights of a module that are still without memory."""
+        for parameter in filter(names.__contains__, [*module.parameters()]):
+            name = names[parameter]
+            value = tensors[PREFIX + name].tensor(dtype)
+            _check_finite(files, name, value)
+            place, _, leaf = name.rpartition(".")
+            setattr(backbone.get_submodule(place), leaf, torch.nn.Parameter(value.to(device)))
+
+    # the largest tensor comes first: what reading it takes beside it adds to nothing then
+    fill(backbone.embed_tokens)
+    if quantization is not None:
+        quantize(backbone, quantization, fill)
+    fill(backbone)
     model: Qwen3Model = backbone.to(device).eval()
     return model
 
 
-def _check_report(files: CheckpointFiles, report: dict[str, Any]) -> None:
-    faults = {
-        "are missing": sorted(report["missing_keys"]),
-        "have another shape than config.json says": sorted(map(str, report["mismatched_keys"])),
-        "belong to another architecture": sorted(set(report["unexpected_keys"]) - set(UNUSED)),
-    }
-    refuse_faults(files.folder, faults)
+def empty_backbone(files: CheckpointFiles, attend: str = "sdpa") -> Any:
+    """Return the Qwen3Model of a folder's config.json, its weights without memory behind them.
+
+    Raises:
+        ModelFileError: config.json makes no sense to transformers.
+    """
+    try:
+        with quiet():
+            config: Any = Qwen3Config.from_dict(files.config | {"attn_implementation": attend})
+            with torch.device("meta"):
+                backbone = Qwen3Model(config)
+            backbone.rotary_emb = Qwen3RotaryEmbedding(config)  # computed, not stored
+    except Exception as error:  # a senseless config.json fails anywhere in transformers
+        message = f"{files.folder} could not be loaded as Qwen3: {error}"
+        raise ModelFileError(message) from error
+    return backbone
 
 
-def _check_finite(files: CheckpointFiles, backbone: torch.nn.Module) -> None:
-    for name, parameter in backbone.named_parameters():
-        if not torch.isfinite(parameter).all():
-            message = (
-                f"tensor {name} of {files.folder} holds NaN or infinity; the file is damaged, or "
-                "its numbers do not fit the dtype asked for"
-            )
-            raise ModelFileError(message)
+def _check_finite(files: CheckpointFiles, name: str, value: Tensor) -> None:
+    # extremes carry NaN along and, unlike isfinite, take no memory
+    if not all(map(math.isfinite, (float(extreme) for extreme in value.aminmax()))):
+        message = (
+            f"tensor {name} of {files.folder} holds NaN or infinity; the file is damaged, or "
+            "its numbers do not fit the dtype asked for"
+        )
+        raise ModelFileError(message)

@@ -24,6 +24,7 @@ __all__ = ["check_folder", "digest_of", "find_folder"]
 READ = ("*.json", "*.jinja", "*.txt", "*.model", "*.safetensors")
 """All that loading reads. Pickles and code are not even fetched."""
 MODULES = "modules.json"
+ADAPTER = "adapter_config.json"
 PICKLES = {".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle"}
 OTHER_BACKENDS = {"onnx", "openvino"}
 """Folders of exports, whose .bin files are no pickles; they are not read."""
@@ -59,9 +60,17 @@ def check_folder(folder: pathlib.Path) -> None:
 
     Raises:
         ModelFileError: it is not in sentence-transformers' form.
-        UnsupportedModelError: it names code that is not sentence-transformers' own, or has weights
-            that are not safetensors.
+        UnsupportedModelError: it names code that is not sentence-transformers' own, has weights
+            that are not safetensors, or an adapter, which is applied where peft is installed and
+            left out where it is not.
     """
+    for adapter in folder.rglob(ADAPTER):
+        message = (
+            f"{adapter.parent} holds an adapter; merge it into its model with peft's "
+            "merge_and_unload, and give the result's folder. If that has been done to the weights "
+            f"beside it, remove {adapter.name} and adapter_model.safetensors"
+        )
+        raise UnsupportedModelError(message)
     for kind in _module_types(folder):
         if not kind.startswith(OURS):
             message = (

@@ -73,10 +73,12 @@ class ServedModel:
         query, document = CANARY
         (self._expected,) = self._reranker.score(query, [document], scale="logit")
         if self.family is None and self._source.folder is not None:
-            from zelo.local.checkpoint import inspect_checkpoint
+            from zelo.local.instances import open_checkpoint
+            from zelo.local.options import InstanceKey
 
-            head = self._reranker.settings["head"]
-            self.family = inspect_checkpoint(self._source.folder, head=head).family.name
+            settings = self._reranker.settings
+            told = {name: settings[name] for name in ("head", "cache_dir", "local_files_only")}
+            self.family = open_checkpoint(InstanceKey(self._source, **told)).family.name
 
     async def check(self) -> None:
         """Score the known pair again.

@@ -85,7 +85,7 @@ def _variants(
 ) -> tuple[Variant, list[Variant], dict[str, str]]:
     """Return float32, the variants, and those of the default that the device cannot run."""
     _check_asked(settings.against)
-    files = read_checkpoint_files(_folder(settings))
+    files = read_checkpoint_files(_folder(settings), local_files_only=settings.local_files_only)
     variants: list[Variant] = []
     refused: dict[str, str] = {}
     for name in settings.against or DEFAULT:

@@ -98,15 +98,14 @@ def undefended(reranker: Reranker) -> Iterator["Undefended"]:
 
     Limits on the length of documents are not applied: nothing is ever cut.
     """
-    from zelo.local.checkpoint import read_checkpoint_files
-    from zelo.local.instances import acquire, model_folder
+    from zelo.local.instances import acquire, open_checkpoint
 
     key = _key(reranker.settings)
     instance = acquire(key)
     try:
         yield Undefended(
             instance,
-            read_checkpoint_files(model_folder(key)).tokenizer_json,
+            open_checkpoint(key).files.tokenizer_json,
             strip=reranker.settings["strip"],
         )
     finally:

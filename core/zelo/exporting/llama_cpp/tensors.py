@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from zelo.checks import one_of
 from zelo.errors import InputError, ModelFileError, UnsupportedModelError
-from zelo.exporting.source import StoredTensor
+from zelo.local.tensors import StoredTensor
 
 __all__ = ["GgufTensor", "GgufType", "gguf_tensors", "gguf_type"]
 

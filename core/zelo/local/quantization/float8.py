@@ -6,7 +6,7 @@ token's result does not depend on the others of its pack.
 
 import torch
 
-from zelo.local.quantization.layer import QuantizedLinear, symmetric_scale
+from zelo.local.quantization.layer import QuantizedLinear, by_rows, symmetric_scale
 
 __all__ = ["Float8Linear"]
 
@@ -22,7 +22,7 @@ class Float8Linear(QuantizedLinear):
 
     def __init__(self, linear: torch.nn.Linear) -> None:
         super().__init__(linear)
-        weight, scale = _to_float8(linear.weight.detach())
+        weight, scale = by_rows(_to_float8, linear.weight.detach())
         self.weight: torch.Tensor
         self.scale: torch.Tensor
         self.register_buffer("weight", weight)  # (out, in)

@@ -7,7 +7,7 @@ products are exact 32-bit integers.
 import torch
 import torch.nn.functional as F
 
-from zelo.local.quantization.layer import QuantizedLinear, symmetric_scale
+from zelo.local.quantization.layer import QuantizedLinear, by_rows, symmetric_scale
 
 __all__ = ["Int8Linear"]
 
@@ -24,7 +24,7 @@ class Int8Linear(QuantizedLinear):
 
     def __init__(self, linear: torch.nn.Linear) -> None:
         super().__init__(linear)
-        weight, scale = _to_int8(linear.weight.detach())
+        weight, scale = by_rows(_to_int8, linear.weight.detach())
         self.weight: torch.Tensor
         self.scale: torch.Tensor
         self.register_buffer("weight", weight)  # (out, in)

@@ -4,14 +4,18 @@ Knows nothing of number formats.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import ClassVar
 
 import torch
 
-__all__ = ["QuantizedLinear", "symmetric_scale"]
+__all__ = ["QuantizedLinear", "by_rows", "symmetric_scale"]
 
 SMALLEST = 1e-12
 """Least magnitude that a scale is made of, so that a row of zeros is not divided by zero."""
+SLICE = 2**17
+"""Weights that are converted in one go. It takes several float32 copies of them, which are a small
+part of a projection then; and whole ones would leave holes in the heap as large as the results."""
 
 
 class QuantizedLinear(torch.nn.Module, ABC):
@@ -42,6 +46,19 @@ class QuantizedLinear(torch.nn.Module, ABC):
     def extra_repr(self) -> str:
         """Return what stands between the brackets when a model is printed."""
         return f"in_features={self.in_features}, out_features={self.out_features}"
+
+
+def by_rows(
+    convert: Callable[[torch.Tensor], tuple[torch.Tensor, ...]], weight: torch.Tensor
+) -> tuple[torch.Tensor, ...]:
+    """Return what a conversion of rows makes of a matrix (out, in), a slice of rows at a time."""
+    step = max(1, SLICE // weight.shape[1])
+    found = [part.new_empty(len(weight), *part.shape[1:]) for part in convert(weight[:1])]
+    for start in range(0, len(weight), step):
+        rows = slice(start, start + step)
+        for whole, part in zip(found, convert(weight[rows]), strict=True):
+            whole[rows] = part
+    return tuple(found)
 
 
 def symmetric_scale(rows: torch.Tensor, largest: float) -> torch.Tensor:

@@ -1,8 +1,9 @@
-"""Puts quantised projections in the place of a backbone's own, a layer at a time.
+"""Puts quantised projections in the place of a backbone's own, one at a time.
 
 Knows where projections are, nothing of number formats.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -15,19 +16,20 @@ __all__ = ["quantize"]
 
 
 def quantize(
-    backbone: torch.nn.Module, name: Quantization, device: torch.device | None = None
+    backbone: torch.nn.Module,
+    name: Quantization,
+    prepare: Callable[[torch.nn.Module], None] = lambda projection: None,
 ) -> None:
     """Replace q, k, v, o, gate, up and down of every decoder layer, in place.
 
     A projection is freed before the next one is converted, so a model does not stand in memory
-    twice. With `device`, each layer is moved there first and the rest of the backbone at the end: a
-    card that has no room for the unquantised weights then needs none. Embeddings and norms stay as
-    they are.
+    twice, and not even once where `prepare` is what gives a projection its weights. Embeddings and
+    norms stay as they are.
 
     Args:
         backbone: a Qwen3 model without its vocabulary projection, its last layer wrapped or not.
         name: the way; `check_quantization` tells whether a device has it.
-        device: where the model is to run; by default it stays where it is.
+        prepare: called with each projection, right before it is converted.
 
     Raises:
         InputError: a projection's widths do not suit the kernel; nothing has been changed.
@@ -40,12 +42,10 @@ def quantize(
         raise ValueError("the backbone has no projection left to quantise")
     for place in places:
         _check_widths(place.projection, name, method.multiple)
-    for layer in layers:
-        layer.to(device)
-        for place in _projections(layer):
-            # nothing but the model holds the projection, so it is freed here
-            setattr(place.parent, place.name, method(place.projection))
-    backbone.to(device)
+    for place in places:
+        prepare(place.projection)
+        # nothing but the model holds the projection, so it is freed here
+        setattr(place.parent, place.name, method(place.projection))
 
 
 class _Place(NamedTuple):

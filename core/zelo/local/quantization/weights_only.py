@@ -9,7 +9,7 @@ Scales have the weights' own number type, and integers are chosen with the scale
 import torch
 import torch.nn.functional as F
 
-from zelo.local.quantization.layer import SMALLEST, QuantizedLinear, symmetric_scale
+from zelo.local.quantization.layer import SMALLEST, QuantizedLinear, by_rows, symmetric_scale
 
 __all__ = ["GROUP", "Int4WeightLinear", "Int8WeightLinear"]
 
@@ -22,12 +22,10 @@ class Int8WeightLinear(QuantizedLinear):
 
     def __init__(self, linear: torch.nn.Linear) -> None:
         super().__init__(linear)
-        weight = linear.weight.detach()
-        scale = symmetric_scale(weight, 127.0).to(weight.dtype)
-        codes = (weight.float() / scale.float()).round().clamp(-127, 127)
+        weight, scale = by_rows(_to_int8, linear.weight.detach())
         self.weight: torch.Tensor
         self.scale: torch.Tensor
-        self.register_buffer("weight", codes.to(torch.int8))  # (out, in)
+        self.register_buffer("weight", weight)  # (out, in)
         self.register_buffer("scale", scale)  # (out, 1)
 
     def product(self, rows: torch.Tensor) -> torch.Tensor:
@@ -46,17 +44,11 @@ class Int4WeightLinear(QuantizedLinear):
 
     def __init__(self, linear: torch.nn.Linear) -> None:
         super().__init__(linear)
-        weight = linear.weight.detach()
-        groups = _grouped(weight)  # (out, groups, columns), float32
-        least, largest = groups.aminmax(dim=-1, keepdim=True)
-        offset = least.to(weight.dtype)
-        scale = ((largest - least).clamp(min=SMALLEST) / 15).to(weight.dtype)
-        codes = ((groups - offset.float()) / scale.float()).round().clamp(0, 15)
-        low, high = codes.to(torch.uint8).chunk(2, dim=-1)
+        weight, scale, offset = by_rows(_to_int4, linear.weight.detach())
         self.weight: torch.Tensor
         self.scale: torch.Tensor
         self.offset: torch.Tensor
-        self.register_buffer("weight", low | high << 4)  # (out, groups, columns / 2)
+        self.register_buffer("weight", weight)  # (out, groups, columns / 2)
         self.register_buffer("scale", scale)  # (out, groups, 1)
         self.register_buffer("offset", offset)
 
@@ -65,6 +57,24 @@ class Int4WeightLinear(QuantizedLinear):
         codes = torch.cat((self.weight & 15, self.weight >> 4), dim=-1).to(rows.dtype)
         groups = codes * self.scale.to(rows.dtype) + self.offset.to(rows.dtype)
         return F.linear(rows, groups.flatten(1)[:, : self.in_features])
+
+
+def _to_int8(rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return rows (M, K) as int8, and the scales (M, 1) that give them back."""
+    scale = symmetric_scale(rows, 127.0).to(rows.dtype)
+    codes = (rows.float() / scale.float()).round().clamp(-127, 127)
+    return codes.to(torch.int8), scale
+
+
+def _to_int4(rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return rows (M, K) as bytes (M, groups, columns / 2), and their scales and offsets."""
+    groups = _grouped(rows)  # (M, groups, columns), float32
+    least, largest = groups.aminmax(dim=-1, keepdim=True)
+    offset = least.to(rows.dtype)
+    scale = ((largest - least).clamp(min=SMALLEST) / 15).to(rows.dtype)
+    codes = ((groups - offset.float()) / scale.float()).round().clamp(0, 15)
+    low, high = codes.to(torch.uint8).chunk(2, dim=-1)
+    return low | high << 4, scale, offset
 
 
 def _grouped(weight: torch.Tensor) -> torch.Tensor:

@@ -93,6 +93,7 @@ class Student(torch.nn.Module):
         config = copy.deepcopy(self.backbone.config)
         for name in OF_THE_START:
             vars(config).pop(name, None)
+        config.tie_word_embeddings = row is None
         with torch.device("meta"):
             whole = Qwen3ForCausalLM(config)
         names["lm_head.weight"] = self._projection(names["model.embed_tokens.weight"], row)
@@ -144,7 +145,10 @@ def load_student(model: str, learning: Learning, *, device: str | None = None) -
     own = checkpoint.converted and checkpoint.family.negative is None
     start = Checkpoint(checkpoint.files, encoder.family, converted=own)
     row: Tensor | None = read_score_row(start, encoder.positive_id, None).to(backbone.device)
-    if checkpoint.files.config.get("tie_word_embeddings"):
+    embedded = backbone.embed_tokens.weight[encoder.positive_id]
+    # a model that calls itself tied may have a projection of its own all the same
+    tied = checkpoint.files.config.get("tie_word_embeddings")
+    if tied and row is not None and (own or torch.equal(row.to(dtype), embedded)):
         row = None  # it is the embedding's
     tokenizer = Tokenizer.from_str(checkpoint.files.tokenizer_json)
     student = Student(backbone, row, encoder, tokenizer)

@@ -55,7 +55,7 @@ def read_pairwise_folder(folder: Path) -> PairwiseFolder:
         UnsupportedModelError: it holds another model, or one of a newer zelo.
     """
     files = read_checkpoint_files(folder)
-    if not is_pairwise(files.config):
+    if not is_pairwise(files.config) or files.adapter is not None:
         message = (
             f"{folder} holds no pairwise model but another one, whose answer to two documents "
             "means nothing. Give a folder that zelo train distill wrote; a reranker is a judge "
