@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import safetensors.torch
+import torch
 from loopback_hub import Hub, etag_of, serve
 
 from zelo import ModelFileError
@@ -376,6 +378,37 @@ def test_known_old_name_needs_no_redirect(hub: Hub, fetch: Any, files: dict[str,
     done = fetch("zeroentropy/zerank-2", commit, how="inspect")
     assert done.folder.name == commit
     assert not [r for r in hub.requests if "zerank-2/" in r.path]
+
+
+def test_an_adapter_brings_the_commit_that_it_was_trained_on(
+    hub: Hub, fetch: Any, files: dict[str, bytes]
+) -> None:
+    """Of both repositories only what is read is fetched, the base at the adapter's revision."""
+    base = hub.add("somebody/base", files)
+    hub.add("somebody/base", files | {"config.json": b"{}"})  # main has moved on
+    settings = {
+        "peft_type": "LORA",
+        "base_model_name_or_path": "somebody/base",
+        "revision": base,
+        "r": 1,
+        "lora_alpha": 8,
+    }
+    place = "base_model.model.model.layers.0.mlp.up_proj"
+    update = {
+        f"{place}.lora_A.weight": torch.ones(1, 64),
+        f"{place}.lora_B.weight": torch.ones(96, 1),
+    }
+    adapter = {
+        "adapter_config.json": json.dumps(settings).encode(),
+        "adapter_model.safetensors": safetensors.torch.save(update),
+    }
+    commit = hub.add("somebody/adapter", adapter | {"adapter_model.bin": b"pickle"})
+    done = fetch("somebody/adapter", commit, how="rerank")
+    told = f"somebody/adapter @ {commit} merged into somebody/base @ {base} (float32 on cpu)"
+    assert told in done.found["after"], done.output
+    assert done.found["scores"] != fetch("somebody/base", base, how="rerank").found["scores"]
+    resolved = {r.path.partition("/resolve/")[2] for r in hub.requests if "/resolve/" in r.path}
+    assert resolved == {f"{base}/{name}" for name in WANTED} | {f"{commit}/{n}" for n in adapter}
 
 
 def test_default_branch_is_resolved_once_and_reported(

@@ -249,15 +249,22 @@ def spoil_weights(folder: Path) -> None:
     weights.rename(weights.with_name("pytorch_model.bin"))
 
 
+def add_adapter(folder: Path) -> None:
+    """Leave the settings of an adapter beside the weights."""
+    (weights,) = folder.rglob("*.safetensors")
+    weights.with_name("adapter_config.json").write_text('{"peft_type": "LORA"}')
+
+
 @pytest.mark.parametrize(
     ("spoil", "complaint"),
     [
+        (add_adapter, "remove adapter_config.json"),
         (spoil_module, "wants the class evil.Module"),
         (spoil_router, "wants the class evil.Module"),
         (spoil_weights, "weights as a pickle"),
     ],
 )
-def test_a_model_that_could_run_code_is_refused(
+def test_a_model_that_could_run_code_or_means_two_is_refused(
     static: Path, tmp_path: Path, spoil: Callable[[Path], None], complaint: str
 ) -> None:
     """Before anything of it is loaded."""

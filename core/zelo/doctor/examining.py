@@ -137,10 +137,10 @@ def _examined(
         endpoint.close()
     claim = Claim(wanted.model, family or FAMILIES["zerank"], endpoint.scale, told)
     if checkpoint is not None:
-        on_step(f"letting another program read {checkpoint.files.folder}")
+        on_step(f"letting another program read {checkpoint.files.own_folder}")
         claim = _with_witness(replace(claim, own=seen.numbers), wanted, checkpoint)
         if _folder(wanted, source) is not None:
-            on_step(f"loading {checkpoint.files.folder} to compare with")
+            on_step(f"loading {checkpoint.files.own_folder} to compare with")
             claim = _with_reference(claim, wanted, checkpoint)
     on_step("comparing")
     return diagnose(seen, claim, endpoint)
@@ -231,7 +231,7 @@ def _with_witness(claim: Claim, wanted: Examination, checkpoint: "Checkpoint") -
     told = f"computed in float32 by {testimony.witness}, from the folder as it is"
     return replace(
         claim,
-        known=_agreed(claim, Known(f"{told}: {checkpoint.files.folder}", logits)),
+        known=_agreed(claim, Known(f"{told}: {checkpoint.files.own_folder}", logits)),
         testimony=replace(testimony, logits=logits),
         long=(longest, testimony.logits[-1]) if longest else None,
     )
@@ -242,7 +242,7 @@ def _with_reference(claim: Claim, wanted: Examination, checkpoint: "Checkpoint")
     from zelo.doctor.prompts import RIGHT
     from zelo.doctor.reference import Reference
 
-    folder, family = checkpoint.files.folder, checkpoint.family.name
+    folder, family = checkpoint.files.own_folder, checkpoint.family.name
     reference = Reference(folder, family, wanted.device, wanted.head)
     claim = replace(claim, reference=reference, own=tuple(reference.logits(RIGHT, PAIRS)))
     if claim.testimony is not None:

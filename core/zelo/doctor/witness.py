@@ -59,7 +59,7 @@ def testify(checkpoint: Checkpoint, pairs: Sequence[Pair], device: torch.device)
     Raises:
         ModelError: there is no room for it, or none could read the folder.
     """
-    folder = checkpoint.files.folder
+    folder = checkpoint.files.own_folder
     _check_room(checkpoint, device)
     remark = ""
     try:
@@ -112,7 +112,8 @@ def free_memory() -> float:
 def _by_sentence_transformers(
     checkpoint: Checkpoint, pairs: Sequence[Pair], device: torch.device
 ) -> tuple[float, ...]:
-    modules = json.loads((checkpoint.files.folder / "modules.json").read_text(encoding="utf-8"))
+    folder = checkpoint.files.own_folder
+    modules = json.loads((folder / "modules.json").read_text(encoding="utf-8"))
     if not all(str(module["type"]).startswith("sentence_transformers.") for module in modules):
         # those before 6.0 trust a local folder with any code
         raise UnsupportedModelError("modules.json names code that is not its own")
@@ -122,7 +123,7 @@ def _by_sentence_transformers(
 
     with _unheard():
         model = CrossEncoder(
-            str(checkpoint.files.folder),
+            str(folder),
             device=str(device),
             activation_fn=torch.nn.Identity(),
             model_kwargs=dict(LOADING),  # which it may change
@@ -141,12 +142,13 @@ def _by_sentence_transformers(
 def _by_transformers(
     checkpoint: Checkpoint, pairs: Sequence[Pair], device: torch.device
 ) -> tuple[float, ...]:
-    folder = checkpoint.files.folder
+    files = checkpoint.files
     kind: Any = Qwen3ForSequenceClassification if checkpoint.converted else Qwen3ForCausalLM
     reading: Any = AutoTokenizer
     with _unheard():
-        tokenizer = reading.from_pretrained(folder, **SAFE)
-        model = kind.from_pretrained(folder, **LOADING, local_files_only=True)
+        tokenizer = reading.from_pretrained(files.path("tokenizer.json").parent, **SAFE)
+        # of an adapter's folder, transformers loads the model that it changes, and both with peft
+        model = kind.from_pretrained(files.own_folder, **LOADING, local_files_only=True)
     model = model.to(device).eval()
     found = []
     for pair in pairs:
@@ -163,7 +165,7 @@ def _by_transformers(
 def _prompt(checkpoint: Checkpoint, tokenizer: Any, pair: Pair) -> str:
     """Write a prompt by the folder's template where that is a reranker's, else by the family."""
     files = checkpoint.files
-    if (files.folder / "modules.json").is_file() and tokenizer.chat_template:
+    if files.path("modules.json").is_file() and tokenizer.chat_template:
         roles = {"query": pair.query, "document": pair.document}
         messages = [{"role": role, "content": text} for role, text in roles.items()]
         text = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)

@@ -69,7 +69,8 @@ def merged(
             peft.inject_adapter_in_model(config, whole, low_cpu_mem_usage=True)
             unexpected = whole.load_state_dict(state, strict=False, assign=True).unexpected_keys
     except Exception as error:  # peft raises whatever torch does
-        message = f"the adapter in {adapter.folder} does not fit its model: {error}"
+        why = " ".join(str(error).split("\n\t")[:2])  # torch lists every tensor
+        message = f"the adapter in {adapter.folder} does not fit its model: {why}"
         raise ModelFileError(message) from error
     parts = {name: value for name, value in whole.named_parameters() if ".lora_" in name}
     faults = {
