@@ -63,6 +63,15 @@ def save_merged(folder: Path, adapter: Path, base: Path) -> Path:
     return folder
 
 
+def copy_prompt(whole: Path, adapter: Path) -> None:
+    """Put beside an adapter all that sentence-transformers saves but the model itself."""
+    for path in whole.iterdir():
+        if path.is_dir():
+            shutil.copytree(path, adapter / path.name)
+        elif path.name not in ("model.safetensors", "config.json"):
+            shutil.copy(path, adapter)
+
+
 def scores(folder: Path, **options: Any) -> list[float]:
     """Return the raw logits that the reranker gives."""
     with Reranker(folder, device="cpu", dtype="float32", **options) as reranker:
@@ -149,9 +158,7 @@ def test_another_program_reads_the_same(
     """What transformers, or CrossEncoder, makes of an adapter and its model is what zelo scores."""
     folder = Path(shutil.copytree(adapter, tmp_path / "adapter"))
     if witness == "sentence-transformers":  # whose recipes save the prompt beside the adapter
-        whole = shutil.ignore_patterns("model.safetensors", "config.json")
-        shutil.copytree(base, folder, ignore=whole, dirs_exist_ok=True)
-        shutil.copytree(base / "1_LogitScore", folder / "1_LogitScore", dirs_exist_ok=True)
+        copy_prompt(base, folder)
     report = examine(Examination(model=str(folder), device="cpu"))
     assert report.verdict == "correct", report.error
     assert f"by {witness} " in str(report.reference)
@@ -176,8 +183,7 @@ def test_an_adapters_own_files_come_before_those_of_its_model(
     tiny.edit_json(folder / "adapter_config.json", base_model_name_or_path=str(plain))
     with pytest.raises(UnsupportedModelError, match="family="):
         inspect_checkpoint(folder)
-    shutil.copy(tiny_forms["qwen3-reranker"] / "modules.json", folder)
-    shutil.copytree(tiny_forms["qwen3-reranker"] / "1_LogitScore", folder / "1_LogitScore")
+    copy_prompt(tiny_forms["qwen3-reranker"], folder)
     assert inspect_checkpoint(folder).family.name == "qwen3-reranker"
 
 
