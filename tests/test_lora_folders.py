@@ -21,9 +21,12 @@ from transformers import Qwen3ForCausalLM
 from zelo import MissingExtraError, ModelError, Reranker, UnsupportedModelError
 from zelo.bulk.identity import identity_of_model
 from zelo.doctor import Examination, examine
+from zelo.evaluation.rerankers import Pointwise
 from zelo.exporting import export
 from zelo.local.checkpoint import inspect_checkpoint
-from zelo.local.model import load_backbone
+from zelo.local.model import empty_backbone, load_backbone
+from zelo.local.tensors import backbone_tensors
+from zelo.training.pipeline.content import Contents
 
 # peft asks transformers by a name that is going to be another
 pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")
@@ -112,16 +115,20 @@ def merged(adapter: Path, base: Path, tmp_path_factory: pytest.TempPathFactory) 
 def test_the_layers_are_those_that_peft_merges(
     settings: dict[str, Any], base: Path, tmp_path: Path
 ) -> None:
-    """To the bit in float32, and read anew each time they are loaded."""
+    """To the bit in float32, and the same whenever one is read."""
     folder = save_adapter(tmp_path / "adapter", base, **settings)
     wanted = merge(folder, base).model.state_dict()
     files = inspect_checkpoint(folder).files
-    plain = load_backbone(inspect_checkpoint(base).files, torch.device("cpu"), torch.float32)
+    found = load_backbone(files, torch.device("cpu"), torch.float32).state_dict()
+    assert found.keys() == wanted.keys()
+    assert all(torch.equal(found[name], wanted[name]) for name in wanted)
+    tensors = backbone_tensors(files, empty_backbone(files))
+    name = "layers.1.mlp.down_proj.weight"
+    assert not torch.equal(wanted[name], tiny.weights()[f"model.{name}"])
     for _ in range(2):
-        found = load_backbone(files, torch.device("cpu"), torch.float32).state_dict()
-        assert found.keys() == wanted.keys()
-        assert all(torch.equal(found[name], wanted[name]) for name in wanted)
-    assert not all(torch.equal(plain.state_dict()[name], wanted[name]) for name in wanted)
+        assert torch.equal(tensors[f"model.{name}"].tensor(), wanted[name])
+        pieces = torch.cat([*tensors[f"model.{name}"].numbers()])
+        assert torch.equal(pieces.reshape(wanted[name].shape), wanted[name])
 
 
 @pytest.mark.parametrize("quantization", [None, "int8-weights"])
@@ -258,21 +265,28 @@ def test_what_cannot_be_merged_rightly_is_refused_by_name(
 
 
 def test_an_adapter_of_an_adapter_is_refused(adapter: Path, tmp_path: Path) -> None:
-    """One merge after another is for peft to do."""
+    """One merge after another is for peft to do, and none is of a folder into itself."""
     folder = Path(shutil.copytree(adapter, tmp_path / "adapter"))
-    tiny.edit_json(folder / "adapter_config.json", base_model_name_or_path=str(adapter))
-    with pytest.raises(UnsupportedModelError, match="an adapter itself"):
-        scores(folder)
+    for base in (str(adapter), "."):
+        tiny.edit_json(folder / "adapter_config.json", base_model_name_or_path=base)
+        with pytest.raises(UnsupportedModelError, match="an adapter itself"):
+            identity_of_model(str(folder), {})
 
 
 def test_results_depend_on_adapter_and_base(adapter: Path, base: Path, tmp_path: Path) -> None:
-    """Bulk scoring's identity of a folder changes with either's files."""
+    """What bulk scoring, evaluations and pipelines know a folder by changes with either's files."""
     shutil.copytree(base, tmp_path / "base")
     folder = Path(shutil.copytree(adapter, tmp_path / "adapter"))
     tiny.edit_json(folder / "adapter_config.json", base_model_name_or_path="../base")
-    told = [identity_of_model(str(folder), {})]
+
+    def identities() -> list[Any]:
+        evaluated = Pointwise(Reranker(folder)).identity
+        return [identity_of_model(str(folder), {}), evaluated, Contents(None).of(folder)]
+
+    told = [identities()]
     tiny.edit_json(folder / "adapter_config.json", lora_alpha=3)
-    told.append(identity_of_model(str(folder), {}))
+    told.append(identities())
     tiny.edit_json(tmp_path / "base" / "config.json", rope_theta=3)
-    told.append(identity_of_model(str(folder), {}))
-    assert all(one not in told[:number] for number, one in enumerate(told))
+    told.append(identities())
+    for of_one in zip(*told, strict=True):
+        assert all(one not in of_one[:number] for number, one in enumerate(of_one))

@@ -15,7 +15,7 @@ from zelo.bulk.sources import Source
 from zelo.bulk.storage import without_key
 from zelo.catalog import ModelSource, resolve, server_of_environment
 from zelo.errors import InputError
-from zelo.local.adapter import read_adapter
+from zelo.local.lora import read_adapter
 
 __all__ = ["differences", "identity_of_model", "listed_files", "options_that_count"]
 

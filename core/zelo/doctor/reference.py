@@ -1,7 +1,7 @@
 """What a model gives in truth, computed from its weights in the plainest way: one prompt at a time.
 
-Shares with zelo's own scoring the reading of files and the score row, and nothing of what makes
-that fast: stock transformers runs whole prompts in float32, so both can be compared.
+Shares with zelo's own scoring the reading of weights, and nothing of what makes that fast: stock
+transformers runs whole prompts in float32, with its own attention, so both can be compared.
 """
 
 from collections.abc import Sequence

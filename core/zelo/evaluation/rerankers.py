@@ -13,6 +13,7 @@ from zelo.catalog import folder_of
 from zelo.checks import instance_of, positive, text_or_none, true_or_false
 from zelo.evaluation.results import ORACLE
 from zelo.evaluation.systems import Case, Ordered, Scores
+from zelo.local.lora import read_adapter
 from zelo.reranker import Reranker
 
 __all__ = ["Oracle", "Pointwise", "RandomOrder"]
@@ -134,10 +135,17 @@ def _plain(value: Any) -> Any:
 
 
 def _files(model: str) -> list[list[Any]]:
-    """Name, size and time of a model folder's files: another model may come to lie there."""
+    """Name, size and time of a model folder's files: another model may come to lie there.
+
+    Those of the model that an adapter changes follow, or its name and revision on the hub.
+    """
     folder = folder_of(model)
     if folder is None:
         return []
     files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
     stats = [(path.relative_to(folder).as_posix(), path.stat()) for path in files]
-    return [[name, found.st_size, found.st_mtime_ns] for name, found in stats]
+    found = [[name, state.st_size, state.st_mtime_ns] for name, state in stats]
+    if adapter := read_adapter(folder):
+        base = adapter.base
+        found += _files(str(base.folder)) if base.folder else [[base.repo_id, base.revision]]
+    return found

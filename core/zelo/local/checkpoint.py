@@ -17,7 +17,6 @@ from tokenizers import Tokenizer
 
 from zelo.errors import InputError, ModelFileError, UnsupportedModelError
 from zelo.families import FAMILIES, Family, family_named
-from zelo.local.adapter import Adapter, read_adapter
 from zelo.local.cross_encoder import CrossEncoderPrompt
 from zelo.local.files import (
     EXPORT_RECORD,
@@ -27,6 +26,7 @@ from zelo.local.files import (
     read_text,
     tensor_entries,
 )
+from zelo.local.lora import Adapter, check_base, read_adapter
 from zelo.local.options import Head
 from zelo.local.prompt import PromptEncoder, text_tokenizer
 
@@ -231,9 +231,10 @@ def recognise(
     Raises:
         ModelFileError, UnsupportedModelError, InputError: as `inspect_checkpoint`.
     """
-    files = read_checkpoint_files(folder, cache_dir=cache_dir, local_files_only=local_files_only)
-    family = family or (files.adapter.base.family if files.adapter else None)
     wanted = family_named(family) if family else None
+    files = read_checkpoint_files(folder, cache_dir=cache_dir, local_files_only=local_files_only)
+    if wanted is None and files.adapter and files.adapter.base.family:
+        wanted = family_named(files.adapter.base.family)
     converted = _architecture(files) == CLASSIFIER
     _check_config(files)
     _refuse_prefix(files)
@@ -285,12 +286,7 @@ def read_checkpoint_files(
 
         found = adapter.base
         base = hub.fetch(found.repo_id or "", found.revision, cache_dir, local_files_only)
-    if read_adapter(base) is not None:
-        message = (
-            f"the adapter in {folder} changes {adapter.base.name}, which is an adapter itself; "
-            "merge that one into its model, with peft's merge_and_unload, and save the result"
-        )
-        raise UnsupportedModelError(message)
+    check_base(adapter, base)
     return _adapted(_whole_files(base), adapter)
 
 

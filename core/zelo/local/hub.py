@@ -20,7 +20,7 @@ from huggingface_hub import constants, errors
 
 from zelo.catalog import COMMIT
 from zelo.errors import ModelError, ModelFileError, UnknownModelError, causes
-from zelo.local import adapter
+from zelo.local import lora
 from zelo.local.checkpoint import read_checkpoint_files
 from zelo.local.cross_encoder import CROSS_ENCODER, TEMPLATE, TRANSFORMER
 from zelo.local.files import is_whole, missing, other_format
@@ -39,7 +39,7 @@ FILES = [
     *(CROSS_ENCODER, TRANSFORMER, "tokenizer_config.json"),
     *("added_tokens.json", "special_tokens_map.json"),
     *(TEMPLATE, "additional_chat_templates/*.jinja"),
-    *(adapter.SETTINGS, adapter.WEIGHTS),
+    *(lora.SETTINGS, lora.WEIGHTS),
 ]
 """All that scoring reads. Remote code and pickles are not even fetched."""
 OF_PROMPT = (CROSS_ENCODER, TRANSFORMER, "tokenizer_config.json", TEMPLATE)
@@ -225,7 +225,7 @@ def _check_whole(folder: Path) -> None:
     Raises:
         ModelFileError: names the first file that is missing, cut short or unreadable.
     """
-    if adapter.read_adapter(folder) is None:  # the model that one changes is another repository's
+    if lora.read_adapter(folder) is None:  # the model that one changes is another repository's
         read_checkpoint_files(folder)
     if not (folder / "modules.json").is_file():
         return

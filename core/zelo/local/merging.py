@@ -12,8 +12,8 @@ from typing import Any
 import torch
 
 from zelo.errors import MissingExtraError, ModelFileError, UnsupportedModelError
-from zelo.local.adapter import SETTINGS, WEIGHTS, Adapter
 from zelo.local.files import refuse_faults
+from zelo.local.lora import SETTINGS, WEIGHTS, Adapter
 from zelo.local.quiet import quiet
 from zelo.local.tensors import PREFIX, ChangedTensor, StoredTensor, stored_tensors
 

@@ -2,9 +2,11 @@
 
 import hashlib
 import pathlib
+from typing import Any
 
 from zelo.catalog import resolve
 from zelo.journal import Journal, key_of
+from zelo.local.lora import read_adapter
 
 __all__ = ["Contents", "model_files"]
 
@@ -22,10 +24,19 @@ class Contents:
         self._journal = journal
 
     def of(self, path: pathlib.Path) -> str | None:
-        """Return a digest of a file's content, or of a folder's files; None where it is missing."""
+        """Return a digest of a file's content, or of a folder's files; None where it is missing.
+
+        A folder of an adapter depends on the model that it changes, too.
+        """
         if path.is_dir():
             files = sorted(found for found in path.rglob("*") if found.is_file())
-            return key_of(*([str(one.relative_to(path)), self._file(one)] for one in files))
+            parts: list[list[Any]] = [
+                [str(one.relative_to(path)), self._file(one)] for one in files
+            ]
+            if adapter := read_adapter(path):
+                base = adapter.base
+                parts.append([base.name, self.of(base.folder) if base.folder else base.revision])
+            return key_of(*parts)
         return self._file(path) if path.is_file() else None
 
     def _file(self, path: pathlib.Path) -> str:

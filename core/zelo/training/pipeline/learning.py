@@ -8,6 +8,7 @@ from typing import Any
 
 from zelo.catalog import resolve
 from zelo.evaluation.experiment import Stage as Tell
+from zelo.local.lora import read_adapter
 from zelo.local.options import InstanceKey
 from zelo.training.learning.launched import is_one_of_several
 from zelo.training.learning.settings import Learning
@@ -38,7 +39,7 @@ def check_model(name: str) -> None:
             architecture that is not trained here.
     """
     folder = model_files(name)
-    if isinstance(folder, Path):
+    if isinstance(folder, Path) and read_adapter(folder) is None:  # its model may be to be fetched
         start_encoder(inspect_start(folder))
 
 

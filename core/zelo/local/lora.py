@@ -1,6 +1,6 @@
 """A folder that holds a LoRA adapter alone: which model it changes, told before anything is loaded.
 
-What it changes is merged in `zelo.local.merging`.
+Its changes are merged in `zelo.local.merging`.
 """
 
 import os
@@ -12,7 +12,7 @@ from zelo.catalog import ModelSource, resolve
 from zelo.errors import ModelFileError, UnknownModelError, UnsupportedModelError
 from zelo.local.files import missing, read_json, tensor_entries
 
-__all__ = ["SETTINGS", "WEIGHTS", "Adapter", "read_adapter"]
+__all__ = ["SETTINGS", "WEIGHTS", "Adapter", "check_base", "read_adapter"]
 
 SETTINGS, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 """The files that peft writes. Its pickle, adapter_model.bin, is never read."""
@@ -61,7 +61,25 @@ def read_adapter(folder: Path) -> Adapter | None:
             message += ". adapter_model.bin is a pickle, which can run code and is not read"
         raise ModelFileError(message)
     tensor_entries(folder / WEIGHTS)
-    return Adapter(folder, settings, _base(folder, settings))
+    adapter = Adapter(folder, settings, _base(folder, settings))
+    if adapter.base.folder is not None:
+        check_base(adapter, adapter.base.folder)
+    return adapter
+
+
+def check_base(adapter: Adapter, base: Path) -> None:
+    """Refuse the folder of an adapter's model that is one of an adapter, which may be the same.
+
+    Raises:
+        UnsupportedModelError: it is.
+    """
+    if (base / SETTINGS).is_file():
+        message = (
+            f"the adapter in {adapter.folder} changes {adapter.base.name}, which holds an adapter "
+            "itself; merge that one into its model, with peft's merge_and_unload, and save the "
+            "result"
+        )
+        raise UnsupportedModelError(message)
 
 
 def _base(folder: Path, settings: dict[str, Any]) -> ModelSource:
