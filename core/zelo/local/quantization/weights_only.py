@@ -9,7 +9,13 @@ Scales have the weights' own number type, and integers are chosen with the scale
 import torch
 import torch.nn.functional as F
 
-from zelo.local.quantization.layer import SMALLEST, QuantizedLinear, by_rows, symmetric_scale
+from zelo.local.quantization.layer import (
+    SMALLEST,
+    QuantizedLinear,
+    by_rows,
+    nearest,
+    symmetric_scale,
+)
 
 __all__ = ["GROUP", "Int4WeightLinear", "Int8WeightLinear"]
 
@@ -62,17 +68,17 @@ class Int4WeightLinear(QuantizedLinear):
 def _to_int8(rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Return rows (M, K) as int8, and the scales (M, 1) that give them back."""
     scale = symmetric_scale(rows, 127.0).to(rows.dtype)
-    codes = (rows.float() / scale.float()).round().clamp(-127, 127)
+    codes = nearest(rows.float() / scale.float()).clamp(-127, 127)
     return codes.to(torch.int8), scale
 
 
 def _to_int4(rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Return rows (M, K) as bytes (M, groups, columns / 2), and their scales and offsets."""
     groups = _grouped(rows)  # (M, groups, columns), float32
-    least, largest = groups.aminmax(dim=-1, keepdim=True)
+    least, largest = groups.amin(-1, keepdim=True), groups.amax(-1, keepdim=True)
     offset = least.to(rows.dtype)
     scale = ((largest - least).clamp(min=SMALLEST) / 15).to(rows.dtype)
-    codes = ((groups - offset.float()) / scale.float()).round().clamp(0, 15)
+    codes = nearest((groups - offset.float()) / scale.float()).clamp(0, 15)
     low, high = codes.to(torch.uint8).chunk(2, dim=-1)
     return low | high << 4, scale, offset
 
