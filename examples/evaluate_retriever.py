@@ -16,7 +16,7 @@ from langchain_core.retrievers import BaseRetriever
 from rich.console import Console
 
 from zelo import Reranker
-from zelo.collections import Collection
+from zelo.corpora import Collection
 from zelo.evaluation import Oracle, Pointwise, System, evaluate, summarise
 from zelo.evaluation.reporting import rendered
 from zelo.retrieval import BM25, FunctionStage

@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 from typing import NamedTuple
 
-from zelo.collections import Collection, join_title
+from zelo.corpora import Collection, join_title
 
 __all__ = ["COLLECTION", "ITSELF", "NOTHING_RELEVANT", "NOT_BY_WORDS", "write_beir"]
 

@@ -8,11 +8,11 @@ from typing import Any
 
 from collection import COLLECTION
 
-from zelo.collections import Collection
+from zelo._common.journal import Journal
+from zelo.corpora import Collection
 from zelo.evaluation.experiment import evaluate
 from zelo.evaluation.results import Evaluation
 from zelo.evaluation.systems import Case, Ordered, Scores, System
-from zelo.journal import Journal
 from zelo.retrieval.stage import Retrieved, Run
 from zelo.scoring import Progress
 

@@ -24,7 +24,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from zelo import Reranker
-from zelo.families import sigmoid
+from zelo.scoring.families import sigmoid
 
 __all__ = ["SCALES", "Asked", "FakeServer", "Wire", "http_answer", "listening", "wire"]
 

@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 from collection import COLLECTION
 from fake_openai import Messages, by_words
 
-from zelo.endpoints import Chat
+from zelo._common.journal import Journal
 from zelo.errors import ModelFailedError
-from zelo.journal import Journal
+from zelo.llm import Chat
 from zelo.training.judges import (
     ChatJudge,
     Judge,

@@ -8,8 +8,8 @@ import torch
 from tiny import PARAGRAPHS
 from torch import Tensor
 
-from zelo.local.options import Limits
 from zelo.local.packing import Part
+from zelo.scoring.options import Limits
 from zelo.training.learning import Example, Learning, Student, load_student
 
 WORDS = " ".join(PARAGRAPHS).split()

@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from test_arguments import RERANKER, STRANGE
 
 from zelo import InputError, ZeloError, bulk, collections, evaluation, retrieval
-from zelo.collections import Collection
+from zelo.corpora import Collection
 from zelo.doctor import Examination, examine
-from zelo.endpoints import Chat, Embeddings
 from zelo.evaluation import measures
+from zelo.llm import Chat, Embeddings
 
 HERE = "http://127.0.0.1:9"
 COLLECTION = Collection("c", {"a": "river water", "b": "stone"}, {"q": "river"}, {"q": {"a": 1}})

@@ -14,12 +14,12 @@ from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTens
 from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import AutoModel, Qwen3Config
 
+from zelo.bulk.plan.memory import memory_of
+from zelo.bulk.plan.models import shape_of
 from zelo.local.attention import NAME, kernel
 from zelo.local.model import LastLayer, ScoringModel, last_states
 from zelo.local.packing import Part, build_pack
 from zelo.local.ragged import Segments
-from zelo.planning.memory import memory_of
-from zelo.planning.models import shape_of
 
 WAYS = ["gathered", "merged"]
 CASES = {

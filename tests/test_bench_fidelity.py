@@ -29,7 +29,7 @@ from zelo.bench.fidelity.agreement import Sample, compare
 from zelo.bench.fidelity.report import rendered
 from zelo.bench.fidelity.results import FEW_QUERIES, LARGEST_LOSS, Variant
 from zelo.cli import app
-from zelo.collections import Collection
+from zelo.corpora import Collection
 from zelo.errors import InputError, NonFiniteScoreError
 from zelo.evaluation.measures import ndcg
 from zelo.local.quantization.methods import METHODS

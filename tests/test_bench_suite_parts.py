@@ -48,11 +48,11 @@ from zelo.bench.suite.workloads import (
     workload_named,
 )
 from zelo.bench.workloads import Writer, writer_of
+from zelo.bulk.plan.frames import Frame
 from zelo.errors import InputError
-from zelo.families import FAMILIES
-from zelo.local.checkpoint import inspect_checkpoint
+from zelo.local.loading.checkpoint import inspect_checkpoint
 from zelo.local.prompt import PromptEncoder
-from zelo.planning.frames import Frame
+from zelo.scoring.families import FAMILIES
 
 # --- what is asked, and whether it is reached
 

@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zelo.errors import InputError
-from zelo.local import device as devices
 from zelo.local.budget import LEAST, RECOVERY, Budget
-from zelo.local.device import choose_batch_tokens, choose_devices
+from zelo.local.loading import device as devices
+from zelo.local.loading.device import choose_batch_tokens, choose_devices
 from zelo.local.memory import numbers_per_token
-from zelo.local.options import ACCELERATOR_BATCH_TOKENS, CPU_BATCH_TOKENS
+from zelo.scoring.options import ACCELERATOR_BATCH_TOKENS, CPU_BATCH_TOKENS
 
 QWEN3_4B = {"hidden_size": 2_560, "intermediate_size": 9_728, "head_dim": 128}
 

@@ -18,7 +18,7 @@ from collection import COLLECTION, write_beir
 
 from zelo import InputError, NonFiniteScoreError, Reranker
 from zelo.bulk import BadRowsError, OtherWorkError, score
-from zelo.collections import read_run, write_run
+from zelo.corpora import read_run, write_run
 from zelo.local.model import Pending, ScoringModel
 from zelo.local.packing import Pack
 

@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zelo.cutoff import Cutoff
 from zelo.evaluation.calibration import Judged, calibrate, judged
 from zelo.evaluation.figures import Bin, Threshold
 from zelo.evaluation.results import Ranked, SystemRun
 from zelo.scoring import Scored
+from zelo.scoring.ranking import Cutoff
 
 PROBABILITIES = st.one_of(st.floats(0, 1), st.integers(0, 20).map(lambda steps: steps / 20))
 CANDIDATES = st.lists(st.tuples(PROBABILITIES, st.booleans()), min_size=1, max_size=40)

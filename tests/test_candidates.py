@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from zelo import InputError
 from zelo.cli.train_candidates import candidates as command
-from zelo.collections import read_collection
+from zelo.corpora import read_collection
 from zelo.retrieval import BM25Stage, Cache
 from zelo.training.candidates import candidates
 from zelo.training.records import Candidates, read_records, write_records

@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 
 from zelo import InputError
 from zelo.cli.train_candidates import candidates as command
-from zelo.collections import read_collection, read_files
-from zelo.collections.reading import splits_of
+from zelo.corpora import read_collection, read_files
+from zelo.corpora.reading import splits_of
 from zelo.training.records import Candidates, read_records
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from zelo import InputError, Reranker, UnknownModelError
-from zelo.catalog import ALIASES, resolve
-from zelo.families import FAMILIES
+from zelo.scoring.catalog import ALIASES, resolve
+from zelo.scoring.families import FAMILIES
 
 COMMITS = {
     "zerank-1": "d03c467e29e29c0a16a130a86ce3b62d30116a2c",

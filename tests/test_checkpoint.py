@@ -18,8 +18,8 @@ import torch
 from safetensors.torch import load_file
 
 from zelo import InputError, ModelFileError, Reranker, UnknownModelError, UnsupportedModelError
-from zelo.local import device
-from zelo.local.checkpoint import CheckpointFiles, inspect_checkpoint
+from zelo.local.loading import device
+from zelo.local.loading.checkpoint import CheckpointFiles, inspect_checkpoint
 
 Copy = Callable[[str], Path]
 

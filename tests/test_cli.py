@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from zelo import Reranker, __version__
+from zelo._common.terminal import one_line, printable
 from zelo.cli import app
-from zelo.untrusted import one_line, printable
 
 TEXTS = ["the river is cold", "a file is read with open", "", "stone bridge", "read a file"]
 KEYS = ["rank", "index", "id", "line", "score", "logit", "truncated", "empty", "text", "record"]

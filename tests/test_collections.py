@@ -10,7 +10,7 @@ from collection import COLLECTION, write_beir
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zelo.collections import Collection, Problem, read_collection
+from zelo.corpora import Collection, Problem, read_collection
 from zelo.errors import InputError
 
 HEADER = "query-id\tcorpus-id\tscore"

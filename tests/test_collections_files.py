@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from collection import COLLECTION, QRELS, QUERIES, SOURCES
 
-from zelo.collections import Collection, read_collection, read_files
+from zelo.corpora import Collection, read_collection, read_files
 from zelo.errors import InputError
 
 TITLED = [{"id": d.doc_id, "title": d.title, "text": d.text} for d in SOURCES]

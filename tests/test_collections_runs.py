@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zelo.collections import read_run, write_run
+from zelo.corpora import read_run, write_run
 from zelo.errors import InputError
 
 Entries = list[tuple[str, float]]

@@ -18,9 +18,9 @@ from tokenizers import AddedToken, Tokenizer
 from transformers import Qwen3ForCausalLM
 
 from zelo import InputError, ModelFileError, Reranker, UnsupportedModelError
-from zelo.local.checkpoint import inspect_checkpoint, recognise
-from zelo.local.options import Limits
-from zelo.local.saving import save_reranker
+from zelo.local.loading.checkpoint import inspect_checkpoint, recognise
+from zelo.local.loading.saving import save_reranker
+from zelo.scoring.options import Limits
 
 TOLERANCE = 1e-4
 CROSS_ENCODER = "config_sentence_transformers.json"

@@ -18,8 +18,8 @@ from safetensors.torch import load_file
 from tokenizers import Tokenizer
 
 from zelo import InputError
-from zelo.families import FAMILIES
 from zelo.local.prompt import PromptEncoder
+from zelo.scoring.families import FAMILIES
 from zelo.training.judges.pairwise import PairwiseModelJudge
 from zelo.training.lookup import CandidateFile
 from zelo.training.pairwise.distill import Distilled

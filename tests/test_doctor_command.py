@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from zelo.cli import app
 from zelo.doctor.fixes import SCORE_TEMPLATE
 from zelo.doctor.mistakes import MISTAKES
-from zelo.families import ZERANK_PROMPT
+from zelo.scoring.families import ZERANK_PROMPT
 
 KEY = "sk-canary-7f3a"
 Doctor = Callable[..., Any]

@@ -20,8 +20,8 @@ from served import application
 
 from zelo.doctor import Examination, Report, examine, witness
 from zelo.errors import UnsupportedModelError, ZeloError
-from zelo.exporting import export
-from zelo.local import head
+from zelo.export import export
+from zelo.local.loading import score_head as head
 
 
 def examined(model: Path | str, **more: Any) -> Report:

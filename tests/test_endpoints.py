@@ -23,11 +23,11 @@ from zelo import (
     ScoringTimeoutError,
     ZeloError,
 )
-from zelo import patience as pausing
-from zelo.endpoints import Chat, Embeddings, Endpoint
-from zelo.endpoints.refusals import refusal
-from zelo.endpoints.server import server_and_key
-from zelo.remote.http import Ask, Received
+from zelo.llm import Chat, Embeddings, Endpoint
+from zelo.llm.refusals import refusal
+from zelo.llm.server import server_and_key
+from zelo.scoring import retrying as pausing
+from zelo.transport.client import Ask, Received
 
 WAYS = ["waiting", "awaiting"]
 every_way = pytest.mark.parametrize("way", WAYS)

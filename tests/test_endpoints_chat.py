@@ -9,7 +9,7 @@ import pytest
 from fake_openai import completion
 
 from zelo import InputError, RemoteAnswerError, RemoteError
-from zelo.endpoints import Chat, Completion
+from zelo.llm import Chat, Completion
 
 every_way = pytest.mark.parametrize("way", ["waiting", "awaiting"])
 MESSAGES = [{"role": "system", "content": "judge"}, {"role": "user", "content": "is it cold?"}]
@@ -197,7 +197,7 @@ def test_other_refusals_change_nothing(openai, way, error):
 @every_way
 def test_a_failure_that_may_pass_is_no_refusal(openai, monkeypatch, way):
     """What a failing server says of a parameter is not believed: it is asked the same again."""
-    monkeypatch.setattr("zelo.patience.FIRST_PAUSE_S", 0.0)
+    monkeypatch.setattr("zelo.scoring.retrying.FIRST_PAUSE_S", 0.0)
     openai.fail(500, body={"error": REFUSALS["OpenAI"]})
     with closing(Chat("any", openai.url)) as chat:
         ask(way, chat)

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zelo import InputError, RemoteAnswerError, RemoteError
-from zelo.endpoints import Embeddings
+from zelo.llm import Embeddings
 
 every_way = pytest.mark.parametrize("way", ["waiting", "awaiting"])
 TEXTS = ["the water is cold", "stone bridges", "a file"]

@@ -22,7 +22,7 @@ from transformers import (
 )
 
 from zelo import Reranker
-from zelo.local.checkpoint import read_checkpoint_files
+from zelo.local.loading.checkpoint import read_checkpoint_files
 from zelo.local.model import load_backbone
 
 TOLERANCE = 1e-4

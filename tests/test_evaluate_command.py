@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from zelo import Reranker
 from zelo.cli import app
 from zelo.cli.evaluate import DEFAULT_MEASURES
-from zelo.collections import read_run
+from zelo.corpora import read_run
 from zelo.evaluation.measures import ndcg
 from zelo.evaluation.summary import MEASURES
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from zelo.collections import read_collection
+from zelo.corpora import read_collection
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "rebuild_training_data"
 sys.path.insert(0, str(EXAMPLE))  # as Python does with the folder that it runs

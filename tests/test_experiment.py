@@ -18,13 +18,13 @@ from collection import COLLECTION, NOTHING_RELEVANT
 from experiments import EVERY, Slice, WordMatch, run_to_be_killed
 
 from zelo import InputError, Reranker
+from zelo._common.journal import Journal
 from zelo.errors import ModelFailedError
 from zelo.evaluation.experiment import aevaluate, evaluate
 from zelo.evaluation.rerankers import Oracle, Pointwise, RandomOrder
 from zelo.evaluation.results import SystemRun
 from zelo.evaluation.summary import check_options
 from zelo.evaluation.systems import System
-from zelo.journal import Journal
 from zelo.scoring import Progress
 
 TESTS = Path(__file__).parent

@@ -12,7 +12,7 @@ from test_import import BLOCKER, python
 from typer.testing import CliRunner
 
 from zelo.cli import app
-from zelo.exporting.engines import ENGINES
+from zelo.export.engines import ENGINES
 
 
 def run(*arguments: object, columns: int = 100):
@@ -124,9 +124,9 @@ def test_without_torch_the_extra_is_named(tmp_path):
 
 def test_without_gguf_the_extra_is_named(tmp_path, monkeypatch):
     """The same for llama.cpp's package; other engines need none."""
-    for name in [name for name in sys.modules if name.startswith("zelo.exporting.llama_cpp")]:
+    for name in [name for name in sys.modules if name.startswith("zelo.export.llama_cpp")]:
         monkeypatch.delitem(sys.modules, name)
-    monkeypatch.delattr("zelo.exporting.llama_cpp", raising=False)
+    monkeypatch.delattr("zelo.export.llama_cpp", raising=False)
     monkeypatch.setitem(sys.modules, "gguf", None)
     result = run("zelo-nano", tmp_path / "out", "--for", "llama.cpp", columns=300)
     assert result.exit_code == 1

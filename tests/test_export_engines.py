@@ -22,9 +22,9 @@ from typer.testing import CliRunner
 from zelo import Reranker
 from zelo.cli import app
 from zelo.errors import InputError, UnsupportedModelError
-from zelo.exporting import Export, export
-from zelo.exporting.engines import ENGINES
-from zelo.exporting.engines.refused import REFUSED
+from zelo.export import Export, export
+from zelo.export.engines import ENGINES
+from zelo.export.engines.refused import REFUSED
 
 SERVED = ("vllm", "sglang", "baseten")
 

@@ -14,15 +14,15 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from zelo.errors import InputError, ModelFileError, UnsupportedModelError
-from zelo.exporting import export
-from zelo.exporting import weights as writing
-from zelo.exporting.folders import whole_folder
-from zelo.exporting.source import open_source
-from zelo.local.tensors import stored_tensors
+from zelo.export import export
+from zelo.export import weights as writing
+from zelo.export.folders import whole_folder
+from zelo.export.source import open_source
+from zelo.local.loading.tensors import stored_tensors
 
 WAITING = """
 import sys, time
-from zelo.exporting import export
+from zelo.export import export
 
 def stage(name):
     def report(done, total):
@@ -34,8 +34,8 @@ export(sys.argv[1], sys.argv[2], "vllm", on_stage=stage)
 """
 MEASURING = """
 import resource, sys
-from zelo.exporting import export
-from zelo.local import tensors
+from zelo.export import export
+from zelo.local.loading import tensors
 
 tensors.PIECE = 2**20
 for rows in (800, 400_000):
@@ -59,7 +59,7 @@ def written(folder: Path) -> dict[str, torch.Tensor]:
 @pytest.mark.parametrize("piece", [64, 4096, 2**24])
 def test_weights_are_copied_to_the_bit(model, tmp_path, monkeypatch, piece):
     """Whatever the size of a piece, each tensor comes out as it was, and no other comes with it."""
-    monkeypatch.setattr("zelo.local.tensors.PIECE", piece)
+    monkeypatch.setattr("zelo.local.loading.tensors.PIECE", piece)
     found = written(export(model, tmp_path / "out", "vllm", probes=False).folder)
     assert set(found) == {*tiny.weights(), "score.weight"}
     for name, tensor in tiny.weights().items():
@@ -251,10 +251,10 @@ def test_progress_counts_every_byte(model, tmp_path):
 
 def test_a_published_name_with_other_weights_is_refused(model, tmp_path, monkeypatch):
     """A folder that calls itself zerank-2 and scores otherwise is not exported as one."""
-    from zelo.catalog import ModelSource
+    from zelo.scoring.catalog import ModelSource
 
     source = ModelSource("zerank-2", folder=model, family="zerank-2")
-    monkeypatch.setattr("zelo.exporting.source.resolve", lambda name, revision: source)
+    monkeypatch.setattr("zelo.export.source.resolve", lambda name, revision: source)
     with pytest.raises(UnsupportedModelError, match="off from those published"):
         export("zerank-2", tmp_path / "out", "vllm")
     assert not (tmp_path / "out").exists()

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from tokenizers import AddedToken, Tokenizer
 
 from zelo.errors import UnsupportedModelError
-from zelo.exporting import frames
-from zelo.exporting.llama_cpp.vocabulary import read_vocabulary
-from zelo.exporting.source import Source, open_source
+from zelo.export import frames
+from zelo.export.llama_cpp.vocabulary import read_vocabulary
+from zelo.export.source import Source, open_source
 
 PIECES = (
     *("<|im_end|>", "<|im_start|>", "<|endoftext|>", "<think>", "</think>", "<tool_call>"),

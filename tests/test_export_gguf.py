@@ -25,12 +25,12 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 
 from zelo.errors import InputError, ModelFileError, UnsupportedModelError
-from zelo.exporting.engines.engine import Request
-from zelo.exporting.llama_cpp import gguf_type, write_gguf, written
-from zelo.exporting.llama_cpp.tensors import gguf_tensors
-from zelo.exporting.source import Source, open_source
-from zelo.families import sigmoid
-from zelo.local import tensors as sources
+from zelo.export.engines.engine import Request
+from zelo.export.llama_cpp import gguf_type, write_gguf, written
+from zelo.export.llama_cpp.tensors import gguf_tensors
+from zelo.export.source import Source, open_source
+from zelo.local.loading import tensors as sources
+from zelo.scoring.families import sigmoid
 
 NAMES = {
     "model.embed_tokens.weight": "token_embd.weight",
@@ -365,8 +365,8 @@ def test_a_damaged_weight_leaves_the_file_that_was_there(number, edited, tmp_pat
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from zelo.exporting.llama_cpp import write_gguf
-from zelo.exporting.source import open_source
+from zelo.export.llama_cpp import write_gguf
+from zelo.export.source import open_source
 
 def kill(done, of):
     if done > of / 2:

@@ -21,9 +21,9 @@ from gguf import GGUFReader
 
 from zelo import Reranker
 from zelo.errors import RemoteError
-from zelo.exporting.engines.engine import Request
-from zelo.exporting.llama_cpp import write_gguf, written
-from zelo.exporting.source import Source, open_source
+from zelo.export.engines.engine import Request
+from zelo.export.llama_cpp import write_gguf, written
+from zelo.export.source import Source, open_source
 
 FAMILIES = ("zerank-2", "qwen3-reranker")
 DIFFERENCES = {"f32": 0.002, "bf16": 0.02, "q8_0": 0.06}

@@ -7,11 +7,11 @@ import pytest
 import tiny
 
 from zelo import Reranker
-from zelo.catalog import resolve
+from zelo.bulk.plan.frames import frame_of
+from zelo.bulk.plan.models import shape_of
 from zelo.errors import ModelError, ModelFileError, UnsupportedModelError
-from zelo.exporting import export
-from zelo.planning.frames import frame_of
-from zelo.planning.models import shape_of
+from zelo.export import export
+from zelo.scoring.catalog import resolve
 
 WITHIN = 1e-5
 MODELS = {

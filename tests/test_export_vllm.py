@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 
 from zelo import Reranker
 from zelo.cli import app
-from zelo.exporting import Export, export
+from zelo.export import Export, export
 
 STARTING = 600  # seconds; vLLM compiles a model when it meets it first
 TOLERANCE = {"float32": 1e-3, "bfloat16": 0.01}

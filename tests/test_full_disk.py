@@ -14,12 +14,12 @@ import learning_kit
 import pytest
 
 from zelo import OutputError, ScoringTimeoutError
+from zelo._common.atomic_write import whole_file, writing
+from zelo._common.journal import Journal
 from zelo.bulk import score
-from zelo.collections import write_run
-from zelo.exporting import export
-from zelo.journal import Journal
+from zelo.corpora import write_run
+from zelo.export import export
 from zelo.training.learning.checkpoints import _write as write_checkpoint
-from zelo.whole import whole_file, writing
 
 
 @contextlib.contextmanager

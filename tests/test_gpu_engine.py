@@ -8,7 +8,7 @@ import torch
 from torch._dynamo.utils import counters
 
 from zelo import Reranker
-from zelo.local.options import ACCELERATOR_BATCH_TOKENS
+from zelo.scoring.options import ACCELERATOR_BATCH_TOKENS
 
 pytestmark = [
     pytest.mark.gpu,

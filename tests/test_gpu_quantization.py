@@ -8,12 +8,12 @@ import torch
 
 from zelo import Reranker
 from zelo.errors import InputError
-from zelo.local.checkpoint import inspect_checkpoint
+from zelo.local.loading.checkpoint import inspect_checkpoint
 from zelo.local.model import load_backbone
-from zelo.local.options import Quantization
 from zelo.local.quantization import check_quantization
 from zelo.local.quantization.methods import METHODS
 from zelo.local.quantization.support import NEEDS
+from zelo.scoring.options import Quantization
 
 pytestmark = [
     pytest.mark.gpu,

@@ -43,9 +43,9 @@ constants.DOWNLOAD_CHUNK_SIZE = {CHUNK}
 for name in ("huggingface_hub", "httpx", "httpx2", "httpcore", "httpcore2", "zelo"):
     logging.getLogger(name).setLevel(logging.DEBUG)
 from zelo import Reranker
-from zelo.catalog import resolve
-from zelo.local import hub
-from zelo.local.checkpoint import inspect_checkpoint
+from zelo.scoring.catalog import resolve
+from zelo.local.loading import hub
+from zelo.local.loading.checkpoint import inspect_checkpoint
 try:  # what a process remembers of files on disk
     from huggingface_hub._tree_cache import _IN_MEMORY_TREE_CACHE as remembered
 except ImportError:
@@ -651,7 +651,7 @@ def test_reason_that_stands_in_a_text(
     number: int, told: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """hf_xet tells what the system said in words alone, and a socket's refusal is no folder's."""
-    from zelo.local import hub as fetching
+    from zelo.local.loading import hub as fetching
 
     def raises(*_: object, **__: object) -> None:
         raise RuntimeError(f"Data processing error: I/O error (os error {number})")

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from zelo._common.journal import Journal, key_of
 from zelo.errors import InputError
-from zelo.journal import Journal, key_of
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text() | st.floats(-1e9, 1e9),
@@ -22,7 +22,7 @@ JSON = st.recursive(
 )
 WRITER = """
 import itertools, sys
-from zelo.journal import Journal
+from zelo._common.journal import Journal
 with Journal(sys.argv[1]) as journal:
     print("open", flush=True)
     for number in itertools.count(len(journal)):
@@ -142,7 +142,8 @@ def test_keys_are_equal_for_equal_values_only() -> None:
 def test_keys_are_the_same_in_every_process() -> None:
     """Python's own hashes differ from process to process; a journal outlives them."""
     parts = json.dumps(["zelo", {"é": [1, 2.5, None]}])
-    code = f"import json; from zelo.journal import key_of; print(key_of(*json.loads({parts!r})))"
+    code = "import json; from zelo._common.journal import key_of; "
+    code += f"print(key_of(*json.loads({parts!r})))"
     keys = {
         subprocess.check_output(
             [sys.executable, "-c", code], text=True, env=os.environ | {"PYTHONHASHSEED": seed}

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from judging_kit import comparing, shown, side
 
 from zelo import InputError, RemoteError
-from zelo.endpoints import Chat, Completion
+from zelo.llm import Chat, Completion
 from zelo.training.judges import ChatJudge, Pair, Side, Vote
 from zelo.training.judges.answers import read_score
 from zelo.training.judges.chat import preference

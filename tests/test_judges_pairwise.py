@@ -18,10 +18,10 @@ from transformers import Qwen3ForCausalLM
 
 from zelo import ModelFileError, Reranker, UnsupportedModelError
 from zelo.errors import ModelFailedError, QueryTooLongError, ScoringError
-from zelo.families import FAMILIES, sigmoid
 from zelo.local.model import Pending, ScoringModel
 from zelo.local.packing import Pack
 from zelo.local.prompt import PromptEncoder
+from zelo.scoring.families import FAMILIES, sigmoid
 from zelo.training.judges import Pair, Vote
 from zelo.training.judges.pairwise import PairwiseModelJudge
 from zelo.training.judges.specs import Making, make_judges, parse_spec

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from judging_kit import Lengths, files_in
 
 from zelo import InputError, Reranker
-from zelo.endpoints import Embeddings
 from zelo.errors import RemoteAuthError
+from zelo.llm import Embeddings
 from zelo.retrieval import BM25, EndpointEncoder
 from zelo.retrieval.vectors import Vectors
 from zelo.training.judges import (

@@ -11,9 +11,9 @@ from judging_kit import Files, comparing, files_in, preferences
 from typer.testing import CliRunner
 
 from zelo import ZeloError
+from zelo._common.journal import Journal
 from zelo.cli.train_judge import judge as command
 from zelo.errors import BudgetError
-from zelo.journal import Journal
 
 Judge = Callable[..., Any]
 

@@ -17,8 +17,8 @@ import pytest
 from judging_kit import Lengths, Words, comparing, files_in, judged, preferences
 
 from zelo import RemoteError, ScoringError
-from zelo.endpoints import Chat
 from zelo.errors import ModelFailedError
+from zelo.llm import Chat
 from zelo.training.judges import ChatJudge
 
 TESTS = Path(__file__).parent

@@ -11,9 +11,9 @@ from pydantic import SecretStr, ValidationError
 
 from langchain_zelo import ZeloRerank
 from zelo import InputError, Reranker
-from zelo.families import sigmoid
 from zelo.results import Stats
 from zelo.scoring import Scored
+from zelo.scoring.families import sigmoid
 
 QUERY = "how is the water of the river"
 TEXTS = ["a stone bridge", "cold water", "the river is cold", "read a file", "12 open files !"]

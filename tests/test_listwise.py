@@ -15,12 +15,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from zelo import InputError, RemoteError
-from zelo.endpoints import Chat, Completion
 from zelo.evaluation.listwise import Listwise
 from zelo.evaluation.listwise.answers import read_order
 from zelo.evaluation.listwise.prompt import messages
 from zelo.evaluation.listwise.reranker import windows
 from zelo.evaluation.systems import Case
+from zelo.llm import Chat, Completion
 
 
 class Model(Chat):

@@ -22,10 +22,10 @@ from zelo import MissingExtraError, ModelError, Reranker, UnsupportedModelError
 from zelo.bulk.identity import identity_of_model
 from zelo.doctor import Examination, examine
 from zelo.evaluation.rerankers import Pointwise
-from zelo.exporting import export
-from zelo.local.checkpoint import inspect_checkpoint
+from zelo.export import export
+from zelo.local.loading.checkpoint import inspect_checkpoint
+from zelo.local.loading.tensors import backbone_tensors
 from zelo.local.model import empty_backbone, load_backbone
-from zelo.local.tensors import backbone_tensors
 from zelo.training.pipeline.content import Contents
 
 # peft asks transformers by a name that is going to be another

@@ -21,12 +21,12 @@ from torch import Tensor
 from transformers import Qwen3ForCausalLM
 
 from zelo import Reranker
-from zelo.catalog import resolve
-from zelo.collections import Collection
+from zelo.corpora import Collection
 from zelo.errors import InputError
-from zelo.families import FAMILIES
+from zelo.local.loading.saving import save_reranker
 from zelo.local.prompt import PromptEncoder
-from zelo.local.saving import save_reranker
+from zelo.scoring.catalog import resolve
+from zelo.scoring.families import FAMILIES
 from zelo.training.nano.circuit import Dim, TokenFacts, build, nano_config
 from zelo.training.nano.codes import CODE_DIMS, form_codes
 from zelo.training.nano.rarity import token_weights

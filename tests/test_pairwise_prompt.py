@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
 from zelo.errors import InputError, QueryTooLongError
-from zelo.families import FAMILIES
 from zelo.local.prompt import PromptEncoder
+from zelo.scoring.families import FAMILIES
 from zelo.training.pairwise.prompt import PairEncoder, Reading, Shown
 
 CONTROL = (*tiny.SPECIAL, *tiny.NOT_SPECIAL)

@@ -19,9 +19,9 @@ from zelo import (
     Reranker,
     ScoringTimeoutError,
 )
-from zelo import patience as module
 from zelo.local.model import ScoringModel
-from zelo.patience import LONGEST_PAUSE_S, TOLD_AGAIN_S, Patience, Retries
+from zelo.scoring import retrying as module
+from zelo.scoring.retrying import LONGEST_PAUSE_S, TOLD_AGAIN_S, Patience, Retries
 
 QUERY, DOCUMENTS = "the river", ["water", "stone bridges", "the sea in spring"]
 WAYS = ["waiting", "awaiting"]

@@ -14,8 +14,8 @@ from pipeline_kit import KILLED_AT, figures, prepare
 from typer.testing import CliRunner
 
 import zelo
+from zelo._common.journal import Journal
 from zelo.cli.train import train_commands
-from zelo.journal import Journal
 from zelo.training.pipeline import plan, read_config
 from zelo.training.records import Candidates, Pairs, Preferences, read_records
 

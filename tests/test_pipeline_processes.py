@@ -12,8 +12,8 @@ import pytest
 from pipeline_kit import CONFIG, prepare
 
 from zelo import ScoringError
+from zelo._common.journal import Journal
 from zelo.errors import ModelFileError
-from zelo.journal import Journal
 from zelo.training.pipeline import read_config, run
 from zelo.training.pipeline.launching import LOCK, launch, work
 from zelo.training.pipeline.stage import Tell

@@ -20,9 +20,9 @@ from tiny import save_causal
 from typer.testing import CliRunner
 
 from zelo import InputError
+from zelo._common.journal import Journal
 from zelo.cli.train import train_commands
 from zelo.errors import BudgetError, ModelError
-from zelo.journal import Journal
 from zelo.training.pipeline import plan, read_config, run
 from zelo.training.pipeline.content import Contents
 from zelo.training.pipeline.learning import train_again

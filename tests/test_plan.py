@@ -22,14 +22,7 @@ from transformers import Qwen3Config, Qwen3Model
 from zelo import Reranker
 from zelo.bench.results import Comparison, Machine, Report, WorkloadResult
 from zelo.bulk import BulkResult
-from zelo.errors import InputError, ModelFileError, UnknownModelError, UnsupportedModelError
-from zelo.local.attention import NAME
-from zelo.local.checkpoint import inspect_checkpoint
-from zelo.local.model import ScoringModel, load_backbone
-from zelo.local.options import Limits
-from zelo.local.packing import Part, build_pack
-from zelo.local.prompt import PromptEncoder
-from zelo.planning import (
+from zelo.bulk.plan import (
     CARDS,
     Frame,
     Plan,
@@ -41,9 +34,16 @@ from zelo.planning import (
     read_measured,
     shape_of,
 )
-from zelo.planning.arithmetic import Tokens, operations_of, tokens_of
-from zelo.planning.memory import memory_of
-from zelo.planning.speed import COMPILED, EAGER
+from zelo.bulk.plan.arithmetic import Tokens, operations_of, tokens_of
+from zelo.bulk.plan.memory import memory_of
+from zelo.bulk.plan.speed import COMPILED, EAGER
+from zelo.errors import InputError, ModelFileError, UnknownModelError, UnsupportedModelError
+from zelo.local.attention import NAME
+from zelo.local.loading.checkpoint import inspect_checkpoint
+from zelo.local.model import ScoringModel, load_backbone
+from zelo.local.packing import Part, build_pack
+from zelo.local.prompt import PromptEncoder
+from zelo.scoring.options import Limits
 
 WORK = Workload(pairs=10**9, query_tokens=20, document_tokens=300)
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from zelo.bulk.plan import CARDS
 from zelo.cli import app
-from zelo.planning import CARDS
 
 WORK = ("--pairs", "1e9", "--document-tokens", "300", "--query-tokens", "20")
 

@@ -10,9 +10,9 @@ from qwen_tokenizer import ADDED, SPECIAL, qwen_tokenizer_json
 from tokenizers import Tokenizer
 
 from zelo.errors import InputError, ModelFileError, QueryTooLongError, UnsupportedModelError
-from zelo.families import FAMILIES
-from zelo.local.options import Limits
 from zelo.local.prompt import PromptEncoder
+from zelo.scoring.families import FAMILIES
+from zelo.scoring.options import Limits
 
 GOLDEN = Path(__file__).parent / "golden"
 CONTROL = SPECIAL + ADDED

@@ -21,16 +21,16 @@ from transformers import Qwen3Config, Qwen3Model
 
 from zelo import Reranker
 from zelo.errors import InputError
-from zelo.local.checkpoint import inspect_checkpoint
 from zelo.local.compiling import CACHE_VARIABLE, compile_layers
-from zelo.local.head import read_score_row
+from zelo.local.loading.checkpoint import inspect_checkpoint
+from zelo.local.loading.score_head import read_score_row
 from zelo.local.model import ScoringModel, load_backbone
-from zelo.local.options import Quantization
 from zelo.local.packing import Part, build_pack
 from zelo.local.quantization import check_quantization, quantize, weights_bytes
 from zelo.local.quantization.layer import QuantizedLinear
 from zelo.local.quantization.methods import METHODS
 from zelo.local.quantization.weights_only import GROUP, Int4WeightLinear
+from zelo.scoring.options import Quantization
 
 NAMES: tuple[Quantization, ...] = get_args(Quantization)
 CPU = torch.device("cpu")
@@ -374,7 +374,7 @@ LOADING = r"""
 import re, sys
 from pathlib import Path
 import torch
-from zelo.local.checkpoint import read_checkpoint_files
+from zelo.local.loading.checkpoint import read_checkpoint_files
 from zelo.local.model import load_backbone
 
 def memory(what):  # getrusage counts what the parent held, too

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from zelo import InputError, ModelFailedError, Reranker
+from zelo._common.journal import Journal
 from zelo.cli.train_refine import refine as command
-from zelo.journal import Journal
 from zelo.results import Stats
 from zelo.scoring import Progress, Scored, ScoreRequest
 from zelo.training.records import (

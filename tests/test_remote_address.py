@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from zelo import InputError, MissingExtraError, RemoteAuthError, Reranker
-from zelo.remote.address import Address
+from zelo.transport.address import Address
 
 KEY = "sk-zelo-5ecre7"
 QUERY, DOCUMENTS = "how is the water", ["the water is cold", "stone bridges"]

@@ -18,8 +18,8 @@ from fakes_serving import FakeServer, http_answer, wire
 from starlette.responses import Response
 
 from zelo import ClosedError, RemoteError, Reranker, ScoringTimeoutError
-from zelo.remote.failures import unreachable
 from zelo.remote.scorer import CONCURRENCY
+from zelo.transport.failures import unreachable
 
 KEY = "sk-zelo-5ecre7"
 QUERY, DOCUMENTS = "how is the water", ["the water is cold", "stone bridges"]
@@ -216,7 +216,7 @@ def test_a_broken_answer_is_an_error(way, name):
 @every_way
 def test_a_broken_answer_is_asked_for_again(monkeypatch, way):
     """A server that was killed in the middle, and is back, gives its scores."""
-    monkeypatch.setattr("zelo.patience.random.uniform", lambda low, high: low)
+    monkeypatch.setattr("zelo.scoring.retrying.random.uniform", lambda low, high: low)
     parts = iter([GOOD[:-9], GOOD])
 
     def handle(connection, request):

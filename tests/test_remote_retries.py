@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from starlette.responses import JSONResponse, Response
 
 from zelo import RemoteError, Reranker, ScoringTimeoutError
-from zelo import patience as module
-from zelo.patience import Patience
-from zelo.remote.failures import retry_after
+from zelo.scoring import retrying as module
+from zelo.scoring.retrying import Patience
+from zelo.transport.failures import retry_after
 
 QUERY, DOCUMENTS = "how is the water", ["the water is cold", "stone bridges"]
 GOOD = {"results": [{"index": i, "relevance_score": 0.5} for i in range(2)]}

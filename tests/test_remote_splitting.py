@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from starlette.responses import Response
 
 from zelo import RemoteError, Reranker
-from zelo import patience as patience_module
 from zelo.remote.scorer import CONCURRENCY
 from zelo.remote.splitting import split
+from zelo.scoring import retrying as patience_module
 from zelo.wire import DIALECTS, RerankCall
 
 QUERY = "how is the water of the river"

@@ -13,12 +13,12 @@ import torch
 
 from zelo import InputError, ModelError, ModelFailedError, Reranker
 from zelo.local import compiling, instances
-from zelo.local import device as devices
-from zelo.local.checkpoint import read_checkpoint_files
 from zelo.local.engine import Engine
+from zelo.local.loading import device as devices
+from zelo.local.loading.checkpoint import read_checkpoint_files
 from zelo.local.model import ScoringModel, load_backbone
-from zelo.local.options import Quantization
 from zelo.local.packing import Part, build_pack, choose_way
+from zelo.scoring.options import Quantization
 
 CPU = torch.device("cpu")
 QUERY = "how is the water of the river"

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from reports import evaluation, summary_of
 
-from zelo.collections import read_run
+from zelo.corpora import read_run
 from zelo.errors import InputError, OutputError
 from zelo.evaluation.reporting.files import file_name, write_folder
 from zelo.evaluation.reporting.records import query_records, read_records

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zelo import InputError, NonFiniteScoreError, QueryTooLongError, Reranker
-from zelo.families import FAMILIES, sigmoid
 from zelo.local.windows import windows
 from zelo.results import Stats
 from zelo.scoring import Scored
+from zelo.scoring.families import FAMILIES, sigmoid
 
 QUERY = "how is the water of the river"
 PROBABILITY, LOGIT = 1e-5, 1e-4  # what float32 owes, as the issue of exactness sets it

@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import zelo.retrieval
-from zelo.collections import Collection
+from zelo.corpora import Collection
 from zelo.errors import InputError
 from zelo.retrieval import (
     BM25Stage,

@@ -28,7 +28,6 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
-from zelo.endpoints import Embeddings
 from zelo.errors import (
     InputError,
     MissingExtraError,
@@ -38,6 +37,7 @@ from zelo.errors import (
     UnknownModelError,
     UnsupportedModelError,
 )
+from zelo.llm import Embeddings
 from zelo.retrieval import Cache, DenseStage, EndpointEncoder, LocalEncoder
 from zelo.retrieval import local_encoder as module_under_test
 

@@ -12,17 +12,17 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
 from zelo import InputError, NonFiniteScoreError, Reranker
-from zelo.collections import Collection, normal_text
+from zelo.corpora import Collection, normal_text
 from zelo.evaluation.robustness import ATTACKS, robustness
 from zelo.evaluation.robustness.attacks import PLACES, altered, neutral
 from zelo.evaluation.robustness.chosen import LONGEST, choose
 from zelo.evaluation.robustness.long_documents import around, surrounded
 from zelo.evaluation.robustness.reading import undefended
 from zelo.evaluation.robustness.trials import DEPTHS
-from zelo.families import FAMILIES
 from zelo.local.prompt import PromptEncoder
 from zelo.retrieval.stage import Retrieved
 from zelo.scoring import Scored
+from zelo.scoring.families import FAMILIES
 
 WORDS = st.text(min_size=1, max_size=80)
 SENTENCES = st.lists(st.sampled_from("bees fly over the cold water".split()), max_size=60)

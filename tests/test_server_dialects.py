@@ -8,7 +8,7 @@ import pytest_asyncio
 from served import BODIES, DOCUMENTS, QUERY, ZELO, application, asking, body, error_message, path
 
 from zelo import Reranker
-from zelo.local.checkpoint import inspect_checkpoint
+from zelo.local.loading.checkpoint import inspect_checkpoint
 from zelo.local.prompt import PromptEncoder
 
 pytestmark = pytest.mark.asyncio

@@ -28,7 +28,7 @@ from served import (
 
 import zelo
 from zelo import InputError, Reranker
-from zelo.families import FAMILIES
+from zelo.scoring.families import FAMILIES
 from zelo.server import ServedModel, create_app, service
 from zelo.server.logs import JsonLines
 

@@ -3,7 +3,7 @@
 import pytest
 
 from zelo import Reranker
-from zelo.local.checkpoint import inspect_checkpoint
+from zelo.local.loading.checkpoint import inspect_checkpoint
 from zelo.local.prompt import PromptEncoder
 from zelo.scoring import ScoreRequest
 

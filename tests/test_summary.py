@@ -6,7 +6,7 @@ import random
 import ir_measures
 import pytest
 
-from zelo.collections import Collection
+from zelo.corpora import Collection
 from zelo.errors import InputError
 from zelo.evaluation.costs import Price
 from zelo.evaluation.results import Call, Evaluation, Ranked, SystemRun

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from zelo import InputError, Reranker, UnsupportedModelError
 from zelo.bulk.identity import options_that_count
 from zelo.cli import app
-from zelo.exporting import export
+from zelo.export import export
 from zelo.server import ServedModel
 from zelo.training.learning.settings import Learning
 from zelo.training.learning.student import load_student

@@ -17,8 +17,8 @@ from sentence_transformers import CrossEncoder
 
 from zelo import Reranker
 from zelo.errors import InputError
-from zelo.local.options import Limits
 from zelo.local.packing import Part, build_pack
+from zelo.scoring.options import Limits
 from zelo.training.learning import Example, Examples, Learning, Student, learn, predict
 from zelo.training.learning.examples import tokens_of
 from zelo.training.learning.steps import batches, plan, share

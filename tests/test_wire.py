@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from zelo.families import FAMILIES, sigmoid
+from zelo.scoring.families import FAMILIES, sigmoid
 from zelo.wire import DIALECTS, RerankCall, RerankReply, Result, ServedDialect
 from zelo.wire.values import SCALES, from_scale
 

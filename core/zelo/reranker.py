@@ -8,9 +8,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import TYPE_CHECKING, Any, Literal, Self, SupportsIndex, TypeVar
 
-from zelo.batch import BLANK, Batch, InvalidText, Texts, broken
-from zelo.catalog import server_of_environment
-from zelo.checks import (
+from zelo._common.checks import (
     at_least_zero,
     callable_or_none,
     in_order,
@@ -23,13 +21,15 @@ from zelo.checks import (
     true_or_false,
     with_methods,
 )
-from zelo.cutoff import Cutoff
 from zelo.errors import InputError, NonFiniteScoreError
 from zelo.local.making import local_scorer
-from zelo.local.options import Head, LongDocuments, Quantization
-from zelo.patience import Patience
 from zelo.results import RankedDocument, Stats
 from zelo.scoring import Progress, Scored, Scorer
+from zelo.scoring.batch import BLANK, Batch, InvalidText, Texts, broken
+from zelo.scoring.catalog import server_of_environment
+from zelo.scoring.options import Head, LongDocuments, Quantization
+from zelo.scoring.ranking import Cutoff
+from zelo.scoring.retrying import Patience
 
 if TYPE_CHECKING:
     import httpx

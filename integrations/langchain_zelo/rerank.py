@@ -7,8 +7,8 @@ from langchain_core.callbacks import Callbacks, adispatch_custom_event, dispatch
 from langchain_core.documents import BaseDocumentCompressor, Document
 from typing_extensions import TypedDict  # pydantic reads no other before Python 3.12
 
+from zelo._common.checks import in_order
 from zelo.adapters import RERANK_ERROR, Outcome, RankingOptions, Takes
-from zelo.checks import in_order
 from zelo.errors import InputError
 
 if TYPE_CHECKING:

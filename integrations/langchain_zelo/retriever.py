@@ -15,9 +15,9 @@ from langchain_core.runnables.utils import ConfigurableFieldSpec, coro_with_cont
 from pydantic import ConfigDict, Field, InstanceOf, model_validator
 
 from langchain_zelo.rerank import ZeloRerank
+from zelo._common.checks import in_order, positive
 from zelo.adapters import Numeric
 from zelo.adapters.foreign import refuse_foreign
-from zelo.checks import in_order, positive
 from zelo.errors import InputError
 
 __all__ = ["RerankRetriever"]

@@ -17,13 +17,13 @@ from pydantic.json_schema import SkipJsonSchema
 
 from zelo.adapters.foreign import refuse_foreign
 from zelo.adapters.outcome import Outcome, Place, warn_of_truncation
-from zelo.batch import InvalidText
-from zelo.cutoff import Cutoff
 from zelo.errors import InputError, ZeloError
-from zelo.local.options import Head, LongDocuments, Quantization
 from zelo.reranker import Reranker
 from zelo.results import RankedDocument, Stats
 from zelo.scoring import Progress
+from zelo.scoring.batch import InvalidText
+from zelo.scoring.options import Head, LongDocuments, Quantization
+from zelo.scoring.ranking import Cutoff
 
 if TYPE_CHECKING:
     import torch

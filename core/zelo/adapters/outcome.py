@@ -6,7 +6,7 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
-from zelo.checks import lone_surrogate
+from zelo._common.checks import lone_surrogate
 from zelo.results import RankedDocument
 from zelo.scoring import Scored
 

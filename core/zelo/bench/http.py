@@ -16,9 +16,9 @@ from zelo.bench.machine import describe_machine
 from zelo.bench.measure import TOLERANCES
 from zelo.bench.models import read_tokenizer
 from zelo.bench.workloads import LogNormal, log_normal_workload
-from zelo.catalog import resolve
 from zelo.errors import InputError
 from zelo.reranker import Reranker
+from zelo.scoring.catalog import resolve
 from zelo.server.admission import estimated_tokens
 
 __all__ = ["HttpSettings", "run_http_bench"]

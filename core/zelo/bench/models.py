@@ -14,11 +14,11 @@ import torch
 from tokenizers import Tokenizer
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
-from zelo.catalog import resolve
+from zelo.bulk.plan.models import NAMED, ModelShape, ProjectionWeights
 from zelo.errors import InputError, ModelFileError
+from zelo.local.loading.saving import save_reranker
 from zelo.local.quiet import quiet
-from zelo.local.saving import save_reranker
-from zelo.planning.models import NAMED, ModelShape, ProjectionWeights
+from zelo.scoring.catalog import resolve
 
 __all__ = ["SHAPES", "Shape", "read_tokenizer", "shape_named", "write_random_model"]
 

@@ -8,11 +8,11 @@ import torch
 from transformers import Qwen3ForCausalLM
 
 from zelo.errors import InputError, MissingExtraError
-from zelo.local.options import Limits
 from zelo.local.prompt import PromptEncoder
 from zelo.local.quiet import quiet
 from zelo.reranker import Reranker
 from zelo.results import Stats
+from zelo.scoring.options import Limits
 
 if TYPE_CHECKING:  # brings pydantic
     from zelo.wire.values import Scale as WireScale

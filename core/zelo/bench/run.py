@@ -24,9 +24,9 @@ from zelo.bench.peers import (
 )
 from zelo.bench.results import Memory, Report, WorkloadResult
 from zelo.bench.workloads import LogNormal, Workload, log_normal_workload
-from zelo.catalog import resolve
+from zelo.bulk.plan.models import SIZES
 from zelo.errors import InputError
-from zelo.planning.models import SIZES
+from zelo.scoring.catalog import resolve
 
 __all__ = ["Settings", "run_bench"]
 

@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from zelo._common.checks import in_order, path_text
 from zelo.bulk.formats import SUFFIXES, Form, form_named, kind_of
 from zelo.bulk.identity import identity_of_model, listed_files, options_that_count
 from zelo.bulk.layout import Layout, Wishes
 from zelo.bulk.sources import Source, file_sources
 from zelo.bulk.storage import is_local, local_path, without_key
-from zelo.catalog import ALIASES, server_of_environment
-from zelo.checks import in_order, path_text
 from zelo.errors import InputError
 from zelo.reranker import Reranker
+from zelo.scoring.catalog import ALIASES, server_of_environment
 
 __all__ = ["AnyPath", "Asked", "refuse_changed"]
 

@@ -13,9 +13,9 @@ from typing import Any
 
 from zelo.bulk.sources import Source
 from zelo.bulk.storage import without_key
-from zelo.catalog import ModelSource, resolve, server_of_environment
 from zelo.errors import InputError
-from zelo.local.lora import read_adapter
+from zelo.local.loading.lora import read_adapter
+from zelo.scoring.catalog import ModelSource, resolve, server_of_environment
 
 __all__ = ["differences", "identity_of_model", "listed_files", "options_that_count"]
 
@@ -64,7 +64,7 @@ def _identity(source: ModelSource, options: Mapping[str, Any]) -> dict[str, Any]
     revision = source.revision
     if revision is None or len(revision) != 40:
         from zelo.local.instances import model_folder  # brings torch
-        from zelo.local.options import InstanceKey
+        from zelo.scoring.options import InstanceKey
 
         fetching = {
             name: options[name] for name in ("cache_dir", "local_files_only") if name in options

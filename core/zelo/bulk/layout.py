@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from zelo.collections.fields import TEXT_FIELDS, shown
+from zelo.corpora.fields import TEXT_FIELDS, shown
 from zelo.errors import InputError
 
 __all__ = ["Layout", "Wishes", "choose_layout", "parse_columns"]

@@ -12,9 +12,9 @@ from urllib.parse import unquote
 
 from zelo.bulk.errors import Reject
 from zelo.bulk.layout import Layout
-from zelo.collections.fields import TEXT_FIELDS, kind, shown, text_of
-from zelo.collections.problems import Problem, refuse
-from zelo.collections.texts import read_documents, read_queries
+from zelo.corpora.fields import TEXT_FIELDS, kind, shown, text_of
+from zelo.corpora.problems import Problem, refuse
+from zelo.corpora.texts import read_documents, read_queries
 from zelo.errors import InputError
 
 __all__ = ["Answer", "Record", "Row", "Rows", "Texts", "rows_of"]

@@ -5,7 +5,15 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from typing import Any
 
-from zelo.batch import check_text
+from zelo._common.checks import (
+    at_least_one,
+    callable_or_none,
+    instance_of,
+    path_text,
+    positive,
+    text_or_none,
+    true_or_false,
+)
 from zelo.bulk.asked import AnyPath, Asked, refuse_changed
 from zelo.bulk.blocks import Block, Limits, cut
 from zelo.bulk.errors import OtherWorkError
@@ -17,17 +25,9 @@ from zelo.bulk.on_ray import refuse_unfit, score_on_ray
 from zelo.bulk.result import BulkResult
 from zelo.bulk.storage import explained, folder_at
 from zelo.bulk.worker import Job
-from zelo.checks import (
-    at_least_one,
-    callable_or_none,
-    instance_of,
-    path_text,
-    positive,
-    text_or_none,
-    true_or_false,
-)
 from zelo.errors import InputError
 from zelo.scoring import Progress
+from zelo.scoring.batch import check_text
 
 __all__ = ["BLOCK_ROWS", "score"]
 

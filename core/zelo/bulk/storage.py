@@ -12,9 +12,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
+from zelo._common.atomic_write import whole_file
 from zelo.bulk.errors import OutputError
 from zelo.errors import InputError, MissingExtraError, ZeloError
-from zelo.whole import whole_file
 
 __all__ = [
     "Folder",

@@ -85,7 +85,7 @@ def fidelity(
             python_docs_collection,
         )
         from zelo.bench.fidelity.report import rendered
-        from zelo.collections import read_collection
+        from zelo.corpora import read_collection
     except ImportError as error:
         raise MissingExtraError("measuring fidelity", "bench,eval") from error
     settings = FidelitySettings(

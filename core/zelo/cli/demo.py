@@ -11,6 +11,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from zelo._common.terminal import one_line
 from zelo.cli.options import (
     DEFAULT_MODEL,
     OUTPUT,
@@ -25,7 +26,6 @@ from zelo.cli.options import (
 from zelo.cli.progress import scoring, working
 from zelo.cli.render import Screen, json_line, note, out, symbols
 from zelo.results import RankedDocument
-from zelo.untrusted import one_line
 
 if TYPE_CHECKING:  # these bring numpy
     from zelo.reranker import Reranker

@@ -8,11 +8,11 @@ from typing import Annotated, Any
 
 import typer
 
-from zelo.catalog import server_of_environment
 from zelo.cli.options import MODEL, Device, Family, Head, as_usage_error
 from zelo.cli.progress import steps
 from zelo.cli.render import json_line, note, out, symbols
 from zelo.errors import InputError, MissingExtraError
+from zelo.scoring.catalog import server_of_environment
 
 __all__ = ["EPILOG", "doctor"]
 

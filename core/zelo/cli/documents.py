@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from zelo.collections import join_title
-from zelo.collections.fields import ID_FIELDS, TEXT_FIELDS, id_of, listed, text_of
-from zelo.collections.rows import (
+from zelo.corpora import join_title
+from zelo.corpora.fields import ID_FIELDS, TEXT_FIELDS, id_of, listed, text_of
+from zelo.corpora.rows import (
     NO_OBJECT,
     BadLine,
     Row,

@@ -59,7 +59,7 @@ from zelo.cli.render import json_line, note, out, symbols
 from zelo.errors import InputError
 
 if TYPE_CHECKING:  # brings numpy
-    from zelo.collections import Collection
+    from zelo.corpora import Collection
 
 __all__ = ["evaluate_commands"]
 
@@ -150,6 +150,7 @@ def run(
 
     Give the same command again to go on after a stop.
     """
+    from zelo._common.journal import Journal
     from zelo.evaluation import evaluate as run_experiment  # brings numpy
     from zelo.evaluation import summarise
     from zelo.evaluation.costs import Price
@@ -157,7 +158,6 @@ def run(
     from zelo.evaluation.reporting import rendered, write_folder
     from zelo.evaluation.specs import Making, make_systems, parse_spec
     from zelo.evaluation.summary import check_options
-    from zelo.journal import Journal
 
     with as_usage_error():
         specs = [parse_spec(word) for word in systems or _default_systems(model)]
@@ -230,7 +230,7 @@ def _read(
     reading: dict[str, Any],
 ) -> "list[Collection]":
     """Read the collections that were named, and tell what was not as it should be in them."""
-    from zelo.collections import read_collection, read_files
+    from zelo.corpora import read_collection, read_files
 
     found = [read_collection(path, split=split, **reading) for path in paths]
     corpus, queries, qrels = files

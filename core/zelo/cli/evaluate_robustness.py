@@ -117,7 +117,7 @@ def robustness(
         from zelo.retrieval import BM25Stage
     except ImportError as error:
         raise MissingExtraError("evaluation", "eval") from error
-    from zelo.collections import read_collection
+    from zelo.corpora import read_collection
     from zelo.reranker import Reranker
 
     with as_usage_error():

@@ -10,6 +10,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from rich.table import Table
 from rich.text import Text
 
+from zelo._common.terminal import printable
 from zelo.cli.options import (
     OUTPUT,
     AsOneJson,
@@ -19,10 +20,9 @@ from zelo.cli.options import (
     as_usage_error,
 )
 from zelo.cli.render import errors_to, json_line, out, symbols
-from zelo.untrusted import printable
 
 if TYPE_CHECKING:
-    from zelo.exporting import Export
+    from zelo.export import Export
 
 __all__ = ["EPILOG", "export"]
 
@@ -86,7 +86,7 @@ def export(
     Weights are copied piece by piece, so memory stays small for a model of any size. What could
     not be tried with the engine itself is marked unproven; zelo doctor tells of a running server.
     """
-    from zelo.exporting import export as make
+    from zelo.export import export as make
 
     with as_usage_error(), _bars() as begin:
         found = make(

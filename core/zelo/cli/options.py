@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from zelo.errors import InputError
-from zelo.local import options as local
+from zelo.scoring import options as local
 
 __all__ = [
     "DEFAULT_MODEL",

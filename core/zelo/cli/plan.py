@@ -7,10 +7,7 @@ from typing import Annotated
 
 import typer
 
-from zelo.cli.options import MODEL, OUTPUT, AsOneJson, as_usage_error
-from zelo.cli.render import json_line, out
-from zelo.errors import InputError
-from zelo.planning import (
+from zelo.bulk.plan import (
     CARDS,
     Card,
     MeasuredRun,
@@ -21,8 +18,11 @@ from zelo.planning import (
     read_measured,
     shape_of,
 )
-from zelo.planning import plan as make_plan
-from zelo.planning.rendering import rendered
+from zelo.bulk.plan import plan as make_plan
+from zelo.bulk.plan.rendering import rendered
+from zelo.cli.options import MODEL, OUTPUT, AsOneJson, as_usage_error
+from zelo.cli.render import json_line, out
+from zelo.errors import InputError
 
 __all__ = ["EPILOG", "plan"]
 

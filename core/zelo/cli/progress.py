@@ -13,9 +13,9 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from zelo._common.terminal import printable
 from zelo.cli.render import errors_to, symbols
 from zelo.scoring import Progress as Report
-from zelo.untrusted import printable
 
 __all__ = ["scoring", "stages", "steps", "working"]
 

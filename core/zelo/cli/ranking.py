@@ -6,11 +6,11 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from zelo._common.terminal import one_line
 from zelo.cli.documents import Document
 from zelo.cli.options import Scale
 from zelo.cli.render import json_line
 from zelo.results import RankedDocument
-from zelo.untrusted import one_line
 
 __all__ = ["table", "write_json"]
 

@@ -1,6 +1,6 @@
 """What the screen gets: consoles, JSON lines, notes to the user.
 
-Documents come from anywhere, so their text reaches a terminal only through `zelo.untrusted`.
+Documents come from anywhere, so their text reaches a terminal only through `zelo._common.terminal`.
 """
 
 import json
@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 import typer
 from rich.console import Console
 
-from zelo.untrusted import printable
+from zelo._common.terminal import printable
 
 __all__ = [
     "Screen",

@@ -32,7 +32,7 @@ from zelo.cli.options import (
 from zelo.cli.progress import scoring
 from zelo.cli.ranking import table, write_json
 from zelo.cli.render import note, out
-from zelo.collections.rows import unpacked
+from zelo.corpora.rows import unpacked
 from zelo.errors import InputError
 
 __all__ = ["rerank"]
@@ -168,8 +168,8 @@ def rerank(
     whose text is empty is one: it comes last, marked. If lines cannot be read, all of them are
     named, and nothing is scored unless --skip-bad-lines is given.
     """
-    from zelo.catalog import resolve
     from zelo.reranker import Reranker
+    from zelo.scoring.catalog import resolve
 
     with as_usage_error():
         reranker = Reranker(

@@ -12,6 +12,7 @@ from rich import box
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from zelo._common.terminal import one_line
 from zelo.cli.options import (
     DEFAULT_MODEL,
     OUTPUT,
@@ -33,7 +34,6 @@ from zelo.cli.options import (
 )
 from zelo.cli.render import errors_to, json_line, note, out
 from zelo.scoring import Progress as Report
-from zelo.untrusted import one_line
 
 if TYPE_CHECKING:
     from zelo.bulk import BulkResult

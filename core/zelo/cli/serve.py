@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 import zelo
+from zelo._common.terminal import printable
 from zelo.cli.options import (
     DEFAULT_MODEL,
     MODEL,
@@ -24,7 +25,6 @@ from zelo.cli.options import (
 )
 from zelo.cli.render import note, out
 from zelo.errors import MissingExtraError
-from zelo.untrusted import printable
 
 __all__ = ["EPILOG", "serve"]
 

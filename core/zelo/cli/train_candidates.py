@@ -25,7 +25,7 @@ from zelo.cli.render import note
 from zelo.errors import InputError
 
 if TYPE_CHECKING:
-    from zelo.collections import Collection
+    from zelo.corpora import Collection
 
 __all__ = ["EPILOG", "candidates"]
 
@@ -134,7 +134,7 @@ def _read(
     lenient: bool,
 ) -> "Collection":
     """Read the collection that was named, or the one in files of its own."""
-    from zelo.collections import read_collection, read_files
+    from zelo.corpora import read_collection, read_files
 
     corpus, queries, qrels = files
     if path is not None and not any(files):

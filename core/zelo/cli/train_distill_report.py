@@ -8,8 +8,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from zelo._common.terminal import printable
 from zelo.cli.train_figures import UNTRAINED
-from zelo.untrusted import printable
 
 if TYPE_CHECKING:  # these bring torch
     from zelo.training.pairwise.distill import Distilled

@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping
 from rich.table import Table
 from rich.text import Text
 
+from zelo._common.terminal import printable
 from zelo.cli.render import json_line, out
-from zelo.untrusted import printable
 
 __all__ = ["UNTRAINED", "reading", "show"]
 

@@ -11,7 +11,7 @@ from zelo.cli.progress import steps
 from zelo.cli.render import note
 from zelo.cli.train_figures import reading, show
 from zelo.cli.train_options import JudgedPairs
-from zelo.collections.fields import shown
+from zelo.corpora.fields import shown
 
 __all__ = ["EPILOG", "fit"]
 

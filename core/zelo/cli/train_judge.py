@@ -166,8 +166,8 @@ def judge(
 
     Give the same command again to go on after a stop.
     """
+    from zelo._common.journal import Journal
     from zelo.evaluation.costs import Price
-    from zelo.journal import Journal
     from zelo.training.budget import Budget
     from zelo.training.judges.specs import Making, make_judges, parse_spec
     from zelo.training.judging import judge as judge_pairs

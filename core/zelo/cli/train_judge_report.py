@@ -7,7 +7,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from zelo.untrusted import printable
+from zelo._common.terminal import printable
 
 if TYPE_CHECKING:  # these bring numpy
     from zelo.training.agreement import Share

@@ -97,7 +97,7 @@ def refine(
     document right above it.
     """
     from zelo import Reranker
-    from zelo.journal import Journal
+    from zelo._common.journal import Journal
     from zelo.training.refine import refine as find
 
     kept = journal or to.with_name(f"{to.name}.journal.sqlite")

@@ -9,10 +9,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from zelo._common.terminal import printable
 from zelo.cli.options import OUTPUT, AsOneJson
 from zelo.cli.progress import stages
 from zelo.cli.render import errors_to, json_line, note, out, symbols
-from zelo.untrusted import printable
 
 if TYPE_CHECKING:  # these bring numpy and torch
     from zelo.evaluation.reporting.grids import Grid

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from zelo.catalog import ALIASES, HUB_NAMES
 from zelo.doctor.matching import Prediction
 from zelo.doctor.pairs import Known
 from zelo.doctor.scales import OutputScale, scales_of
-from zelo.families import Family
+from zelo.scoring.catalog import ALIASES, HUB_NAMES
+from zelo.scoring.families import Family
 from zelo.wire import Scale
 
 if TYPE_CHECKING:  # these import torch

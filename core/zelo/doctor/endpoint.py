@@ -5,17 +5,17 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from zelo.errors import RemoteAuthError
-from zelo.families import FAMILIES, Family
-from zelo.local.options import ReadingOptions
-from zelo.patience import Patience
 from zelo.remote.answers import placed, read_scores
 from zelo.remote.asking import Asking
 from zelo.remote.detection import identify
-from zelo.remote.failures import refused
-from zelo.remote.http import Ask, Http, Received, where
-from zelo.remote.secret import Secret
 from zelo.reranker import Reranker
 from zelo.scoring import ScoreRequest
+from zelo.scoring.families import FAMILIES, Family
+from zelo.scoring.options import ReadingOptions
+from zelo.scoring.retrying import Patience
+from zelo.transport.client import Ask, Http, Received, where
+from zelo.transport.failures import refused
+from zelo.transport.secret import Secret
 from zelo.wire import Dialect, Scale
 
 __all__ = ["Answer", "Endpoint", "LocalEndpoint", "RemoteEndpoint"]

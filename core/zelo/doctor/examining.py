@@ -5,8 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zelo.catalog import ModelSource, resolve
-from zelo.checks import (
+from zelo._common.checks import (
     at_least_zero,
     file_path,
     one_of,
@@ -24,17 +23,18 @@ from zelo.doctor.pairs import PAIRS, Known, known_in, published
 from zelo.doctor.probes import observe
 from zelo.doctor.report import Report
 from zelo.errors import InputError, MissingExtraError, ModelError, UnknownModelError, ZeloError
-from zelo.families import FAMILIES, Family, family_named
-from zelo.local.options import Head, InstanceKey, device_name
-from zelo.patience import Patience
-from zelo.remote.address import Address
-from zelo.remote.http import Http
 from zelo.remote.making import key_of
 from zelo.reranker import Reranker
+from zelo.scoring.catalog import ModelSource, resolve
+from zelo.scoring.families import FAMILIES, Family, family_named
+from zelo.scoring.options import Head, InstanceKey, device_name
+from zelo.scoring.retrying import Patience
+from zelo.transport.address import Address
+from zelo.transport.client import Http
 from zelo.wire import DIALECTS, Scale
 
 if TYPE_CHECKING:  # these import torch
-    from zelo.local.checkpoint import Checkpoint
+    from zelo.local.loading.checkpoint import Checkpoint
 
 __all__ = ["Examination", "examine"]
 
@@ -203,8 +203,8 @@ def _checkpoint(wanted: Examination, source: ModelSource | None) -> "Checkpoint 
     if folder is None and not fetched:
         return None
     try:
-        from zelo.local.checkpoint import inspect_checkpoint
         from zelo.local.instances import model_folder
+        from zelo.local.loading.checkpoint import inspect_checkpoint
     except ImportError as error:
         raise MissingExtraError("comparing with weights", "local") from error
     if folder is None:
@@ -218,7 +218,7 @@ def _checkpoint(wanted: Examination, source: ModelSource | None) -> "Checkpoint 
 def _with_witness(claim: Claim, wanted: Examination, checkpoint: "Checkpoint") -> Claim:
     """Add what another program reads in the folder."""
     from zelo.doctor.witness import testify
-    from zelo.local.device import choose_device
+    from zelo.local.loading.device import choose_device
 
     # a server may cut long documents for good reasons of its own
     longest = wanted.longest if wanted.base_url is None else 0

@@ -1,7 +1,7 @@
 """What to do against a mistake: what several of them share, server by server.
 
 `{model}`, `{repository}` and `{scale}` are filled in by the report. vLLM's recipe is that of
-cohere-ai/rcp-ndcg for v0.31; the score template renders the frame of `zelo.families`.
+cohere-ai/rcp-ndcg for v0.31; the score template renders the frame of `zelo.scoring.families`.
 """
 
 from dataclasses import dataclass

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from zelo.doctor.pairs import Question
 from zelo.doctor.scales import OutputScale
 from zelo.doctor.tolerances import LOGIT, SCORE
-from zelo.families import Family
+from zelo.scoring.families import Family
 
 __all__ = ["Fit", "Prediction", "compared", "fits_in_another_order", "rank_correlation"]
 

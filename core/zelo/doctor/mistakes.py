@@ -17,7 +17,7 @@ from zelo.doctor.fixes import (
     WITH_TEMPLATE,
     Fix,
 )
-from zelo.families import ZERANK_PROMPT
+from zelo.scoring.families import ZERANK_PROMPT
 
 __all__ = ["MISTAKES", "Mistake", "mistake_of_scale"]
 

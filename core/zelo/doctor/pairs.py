@@ -8,10 +8,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from zelo.catalog import ALIASES, HUB_NAMES
 from zelo.doctor.scales import logit_of
 from zelo.errors import InputError
-from zelo.families import FAMILIES, family_named
+from zelo.scoring.catalog import ALIASES, HUB_NAMES
+from zelo.scoring.families import FAMILIES, family_named
 
 __all__ = [
     "BLANK_PAIR",

@@ -13,7 +13,7 @@ from zelo.doctor.endpoint import Endpoint
 from zelo.doctor.lengths import Lengths, measure_lengths
 from zelo.doctor.pairs import BLANK_PAIR, PAIRS, Pair, Question, questions
 from zelo.errors import InputError, ScoringError
-from zelo.families import Family
+from zelo.scoring.families import Family
 
 __all__ = ["Observations", "longest_question", "observe", "spread"]
 

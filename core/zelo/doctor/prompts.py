@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from tokenizers import Tokenizer
 
 from zelo.doctor.pairs import Pair
-from zelo.families import FAMILIES, Answer, Family
 from zelo.local.prompt import PromptEncoder
+from zelo.scoring.families import FAMILIES, Answer, Family
 
 __all__ = ["RIGHT", "Prompts", "Way", "ways"]
 

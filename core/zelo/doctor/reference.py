@@ -13,12 +13,12 @@ import torch
 from zelo.doctor.pairs import PAIRS, Known, Pair
 from zelo.doctor.prompts import RIGHT, Prompts, Way
 from zelo.errors import UnsupportedModelError
-from zelo.families import Answer
-from zelo.local import device as devices
-from zelo.local.checkpoint import Checkpoint, inspect_checkpoint
-from zelo.local.head import read_score_row
+from zelo.local.loading import device as devices
+from zelo.local.loading.checkpoint import Checkpoint, inspect_checkpoint
+from zelo.local.loading.score_head import read_score_row
 from zelo.local.model import load_backbone
-from zelo.local.options import Head
+from zelo.scoring.families import Answer
+from zelo.scoring.options import Head
 
 __all__ = ["Reference"]
 

@@ -3,9 +3,9 @@
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from zelo.catalog import ALIASES
 from zelo.doctor.fixes import Fix
 from zelo.doctor.mistakes import MISTAKES
+from zelo.scoring.catalog import ALIASES
 
 __all__ = ["Check", "Finding", "Outcome", "Report", "Row", "Verdict"]
 

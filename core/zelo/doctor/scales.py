@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from zelo.doctor.tolerances import DECIMALS, LOGIT, ROUNDING, SCORE
-from zelo.families import Family, sigmoid
+from zelo.scoring.families import Family, sigmoid
 
 __all__ = ["OutputScale", "logit_of", "scales_of"]
 

@@ -24,9 +24,9 @@ from transformers import AutoTokenizer, Qwen3ForCausalLM, Qwen3ForSequenceClassi
 
 from zelo.doctor.pairs import Pair
 from zelo.errors import ModelError, UnsupportedModelError
-from zelo.local.checkpoint import Checkpoint
-from zelo.local.files import tensor_entries
-from zelo.local.head import score_divisor
+from zelo.local.loading.checkpoint import Checkpoint
+from zelo.local.loading.files import tensor_entries
+from zelo.local.loading.score_head import score_divisor
 from zelo.local.out_of_memory import free_cached, without_tensors
 from zelo.local.quiet import quiet
 

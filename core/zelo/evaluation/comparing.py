@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from zelo.collections.fields import shown
+from zelo.corpora.fields import shown
 from zelo.errors import InputError
 from zelo.evaluation.reporting.records import DocumentRecord, QueryRecord, read_records
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from zelo.checks import (
+from zelo._common.checks import (
     at_least_one,
     at_least_zero,
     callable_or_none,
@@ -19,12 +19,12 @@ from zelo.checks import (
     instance_of,
     positive,
 )
-from zelo.collections import Collection
+from zelo._common.journal import Journal
+from zelo.corpora import Collection
 from zelo.errors import InputError, ZeloError
 from zelo.evaluation.results import Call, Evaluation, Ranked, Ranking, SystemRun
 from zelo.evaluation.systems import Case, Reordering, System
 from zelo.evaluation.tally import Tally
-from zelo.journal import Journal
 from zelo.retrieval.stage import FirstStage, Run
 from zelo.scoring import Progress
 

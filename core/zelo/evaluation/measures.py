@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from numbers import Real
 from typing import Any
 
-from zelo.checks import instance_of
-from zelo.collections.collection import Qrels
+from zelo._common.checks import instance_of
+from zelo.corpora.collection import Qrels
 from zelo.errors import InputError, MissingExtraError
 from zelo.evaluation.relevance import evaluated_queries, relevance, whole
 

@@ -5,8 +5,8 @@ A grade of 0 or below is not relevant, and neither is a document without a judge
 
 from collections.abc import Mapping
 
-from zelo.checks import above_zero
-from zelo.collections.collection import Qrels
+from zelo._common.checks import above_zero
+from zelo.corpora.collection import Qrels
 from zelo.errors import InputError
 
 __all__ = ["Relevance", "evaluated_queries", "relevance", "whole"]

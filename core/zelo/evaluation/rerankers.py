@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import zelo
-from zelo.catalog import folder_of
-from zelo.checks import instance_of, positive, text_or_none, true_or_false
+from zelo._common.checks import instance_of, positive, text_or_none, true_or_false
 from zelo.evaluation.results import ORACLE
 from zelo.evaluation.systems import Case, Ordered, Scores
-from zelo.local.lora import read_adapter
+from zelo.local.loading.lora import read_adapter
 from zelo.reranker import Reranker
+from zelo.scoring.catalog import folder_of
 
 __all__ = ["Oracle", "Pointwise", "RandomOrder"]
 

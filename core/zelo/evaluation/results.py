@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from zelo.collections import Collection
+from zelo.corpora import Collection
 
 __all__ = ["ORACLE", "Call", "Evaluation", "Ranked", "Ranking", "SystemRun"]
 

@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 from zelo.errors import InputError
 from zelo.evaluation.rerankers import Oracle, Pointwise, RandomOrder
 from zelo.evaluation.systems import Reordering, System
-from zelo.remote.variables import keys_of
 from zelo.reranker import Reranker
 from zelo.retrieval.stage import FirstStage
+from zelo.transport.keys import keys_of
 
 __all__ = ["Making", "Spec", "make_systems", "parse_spec"]
 
@@ -48,7 +48,7 @@ class Making:
     keys: Mapping[str, str] = field(default_factory=dict)
     """By reranker on a server, as tables call it, and by `dense` of the embedding model there: the
     variable of the environment that holds its key. Without one, those of `zelo.Reranker` and of
-    `zelo.endpoints.Endpoint`."""
+    `zelo.llm.Endpoint`."""
     reranker: Mapping[str, Any] = field(default_factory=dict)
     """Further arguments of every `zelo.Reranker`."""
     here: Mapping[str, Any] = field(default_factory=dict)
@@ -135,7 +135,7 @@ def _first_stage(word: str, making: Making, key: str | None) -> FirstStage:
 
 
 def _encoder(making: Making, key: str | None) -> Any:
-    from zelo.endpoints import Embeddings
+    from zelo.llm import Embeddings
     from zelo.retrieval import EndpointEncoder, LocalEncoder
 
     if making.embedding_model is None:
@@ -157,8 +157,8 @@ def _reranker(word: str, name: str, making: Making, key: str | None) -> Reorderi
         return Oracle()
     model, _, url = word.partition("@")
     if model.startswith(LISTWISE):
-        from zelo.endpoints import Chat
         from zelo.evaluation.listwise import Listwise
+        from zelo.llm import Chat
 
         chat = Chat(model.removeprefix(LISTWISE), base_url=url or None, api_key=key)
         return Listwise(chat, name, concurrency=making.concurrency or 4)

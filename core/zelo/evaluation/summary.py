@@ -5,8 +5,8 @@ Brings measures, significance, calibration and costs together; shows nothing.
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from zelo.checks import in_order, instance_of, text_or_none
-from zelo.collections.collection import Collection, Qrels
+from zelo._common.checks import in_order, instance_of, text_or_none
+from zelo.corpora.collection import Collection, Qrels
 from zelo.errors import InputError
 from zelo.evaluation.calibration import calibrate, judged
 from zelo.evaluation.costs import Price, check_prices, costs

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
-from zelo.checks import text_or_none, with_methods
+from zelo._common.checks import text_or_none, with_methods
 from zelo.errors import InputError
 from zelo.retrieval.stage import FirstStage
 

@@ -9,9 +9,9 @@ import hashlib
 import math
 from typing import Any
 
+from zelo._common.journal import Journal, key_of
 from zelo.evaluation.results import Call, Ranked, Ranking
 from zelo.evaluation.systems import Case, Reordering, Scores
-from zelo.journal import Journal, key_of
 
 __all__ = ["Tally"]
 

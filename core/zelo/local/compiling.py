@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from zelo.cache_folder import cache_folder
+from zelo._common.cache_folder import cache_folder
 
 __all__ = ["GRAPHS", "compile_layers", "compiler_failure", "uncompile_layers"]
 

@@ -16,18 +16,18 @@ from typing import Any
 
 import torch
 
-from zelo.catalog import ModelSource
+from zelo._common.fork import compute, in_each_process
 from zelo.errors import ForkedError, InputError, ModelError
-from zelo.fork import compute, in_each_process
-from zelo.local import device as devices
-from zelo.local.checkpoint import Checkpoint, inspect_checkpoint
 from zelo.local.engine import Engine
-from zelo.local.head import read_score_row
+from zelo.local.loading import device as devices
+from zelo.local.loading.checkpoint import Checkpoint, inspect_checkpoint
+from zelo.local.loading.score_head import read_score_row
 from zelo.local.model import ScoringModel, load_backbone
-from zelo.local.options import InstanceKey, Quantization
 from zelo.local.out_of_memory import free_cached, is_out_of_memory, without_tensors
 from zelo.local.quantization import check_quantization
 from zelo.local.rehearsal import kinds_of_packs
+from zelo.scoring.catalog import ModelSource
+from zelo.scoring.options import InstanceKey, Quantization
 
 __all__ = ["Instance", "acquire", "model_folder", "open_checkpoint"]
 
@@ -210,7 +210,7 @@ def model_folder(key: InstanceKey) -> Path:
         return key.source.folder
     if key.source.repo_id is None:
         raise InputError(f"{key.source.name!r} names neither a folder nor a hub repository")
-    from zelo.local import hub
+    from zelo.local.loading import hub
 
     return hub.fetch(key.source.repo_id, key.source.revision, _cache(key), key.local_files_only)
 

@@ -4,8 +4,7 @@ import os
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from zelo.catalog import resolve
-from zelo.checks import (
+from zelo._common.checks import (
     one_of,
     path_text,
     positive,
@@ -13,8 +12,10 @@ from zelo.checks import (
     true_or_false,
     yes_or_no,
 )
-from zelo.families import family_named
-from zelo.local.options import (
+from zelo.local.scorer import LocalScorer
+from zelo.scoring.catalog import resolve
+from zelo.scoring.families import family_named
+from zelo.scoring.options import (
     Head,
     InstanceKey,
     LongDocuments,
@@ -23,8 +24,7 @@ from zelo.local.options import (
     device_name,
     dtype_name,
 )
-from zelo.local.scorer import LocalScorer
-from zelo.patience import Patience
+from zelo.scoring.retrying import Patience
 
 if TYPE_CHECKING:
     import torch

@@ -15,14 +15,14 @@ from transformers.models.qwen3.modeling_qwen3 import Qwen3RotaryEmbedding
 from zelo.errors import ModelFileError
 from zelo.local import attention
 from zelo.local.attention import kernel
-from zelo.local.checkpoint import CheckpointFiles
 from zelo.local.compiling import compile_layers, compiler_failure, uncompile_layers
-from zelo.local.options import Quantization
+from zelo.local.loading.checkpoint import CheckpointFiles
+from zelo.local.loading.tensors import PREFIX, backbone_tensors
 from zelo.local.packing import Pack
 from zelo.local.quantization import quantize
 from zelo.local.quiet import quiet
 from zelo.local.ragged import gathered_layout
-from zelo.local.tensors import PREFIX, backbone_tensors
+from zelo.scoring.options import Quantization
 
 __all__ = [
     "LastLayer",

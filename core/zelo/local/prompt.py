@@ -18,9 +18,9 @@ from typing import NamedTuple
 from tokenizers import Tokenizer
 
 from zelo.errors import ModelFileError, QueryTooLongError, UnsupportedModelError
-from zelo.families import CONTROL_TOKENS, END_THINK, IM_END, IM_START, THINK, Answer, Family
-from zelo.local.options import Limits, LongDocuments
 from zelo.local.windows import windows
+from zelo.scoring.families import CONTROL_TOKENS, END_THINK, IM_END, IM_START, THINK, Answer, Family
+from zelo.scoring.options import Limits, LongDocuments
 
 __all__ = ["PROBES", "EncodedRequest", "PromptEncoder", "Slot", "is_word", "text_tokenizer"]
 

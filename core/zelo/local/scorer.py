@@ -14,13 +14,13 @@ from concurrent.futures import FIRST_EXCEPTION, Future, InvalidStateError, wait
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from zelo.catalog import COMMIT
+from zelo._common.fork import in_each_process, leave_to_parent
 from zelo.errors import ClosedError, InputError, MissingExtraError
-from zelo.fork import in_each_process, leave_to_parent
-from zelo.local.options import InstanceKey, Limits, ReadingOptions
-from zelo.patience import Patience
 from zelo.results import Stats
 from zelo.scoring import Progress, Scored, ScoreRequest
+from zelo.scoring.catalog import COMMIT
+from zelo.scoring.options import InstanceKey, Limits, ReadingOptions
+from zelo.scoring.retrying import Patience
 
 if TYPE_CHECKING:  # these import torch, which is loaded with the model
     from zelo.local.instances import Instance

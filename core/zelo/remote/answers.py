@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pydantic import ValidationError
 
 from zelo.errors import RemoteAnswerError
-from zelo.families import Family
 from zelo.scoring import Scored
+from zelo.scoring.families import Family
 from zelo.wire import Dialect, Scale
 from zelo.wire.dialect import Score
 from zelo.wire.values import from_scale

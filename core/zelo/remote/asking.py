@@ -5,10 +5,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from zelo.errors import InputError
-from zelo.families import Family
-from zelo.local.options import ReadingOptions
 from zelo.remote.splitting import split
 from zelo.scoring import ScoreRequest
+from zelo.scoring.families import Family
+from zelo.scoring.options import ReadingOptions
 from zelo.wire import Dialect, RerankCall
 
 __all__ = ["Asking", "Part"]

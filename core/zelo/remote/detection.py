@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from zelo.errors import DialectError
-from zelo.remote.address import Address
-from zelo.remote.failures import refused
-from zelo.remote.http import Ask, Received, where
+from zelo.transport.address import Address
+from zelo.transport.client import Ask, Received, where
+from zelo.transport.failures import refused
 from zelo.wire import DIALECTS, Dialect, RerankCall, Scale, ServedDialect
 
 __all__ = ["Conversation", "Spoken", "identify", "other_dialect", "speaks_too", "spoken"]

@@ -4,13 +4,13 @@ import logging
 import time
 from collections.abc import Iterator, Sequence
 
+from zelo._common.fork import Lock
 from zelo.errors import (
     DialectError,
     ModelError,
     RemoteAuthError,
     ScoringError,
 )
-from zelo.fork import Lock
 from zelo.results import Stats
 from zelo.scoring import Progress, Scored, Scorer, ScoreRequest
 

@@ -8,19 +8,19 @@ from typing import Any
 
 import httpx
 
-from zelo.catalog import ALIASES, HUB_NAMES
-from zelo.checks import instance_of, one_of, positive, text_or_none, true_or_false
+from zelo._common.checks import instance_of, one_of, positive, text_or_none, true_or_false
 from zelo.errors import InputError, MissingExtraError
-from zelo.families import Family, family_named
-from zelo.local.options import ReadingOptions
-from zelo.patience import Patience
-from zelo.remote.address import Address
 from zelo.remote.asking import Asking
 from zelo.remote.failover import FailoverScorer
-from zelo.remote.http import Http
 from zelo.remote.scorer import RemoteScorer
-from zelo.remote.secret import Secret
 from zelo.scoring import Scorer
+from zelo.scoring.catalog import ALIASES, HUB_NAMES
+from zelo.scoring.families import Family, family_named
+from zelo.scoring.options import ReadingOptions
+from zelo.scoring.retrying import Patience
+from zelo.transport.address import Address
+from zelo.transport.client import Http
+from zelo.transport.secret import Secret
 from zelo.wire import DIALECTS, Scale
 
 __all__ = ["key_of", "remote_scorer"]

@@ -10,6 +10,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
+from zelo._common.fork import in_each_process
 from zelo.errors import (
     ClosedError,
     RemoteAnswerError,
@@ -18,8 +19,6 @@ from zelo.errors import (
     ScoringError,
     ScoringTimeoutError,
 )
-from zelo.fork import in_each_process
-from zelo.patience import Patience, Retries
 from zelo.remote.answers import read_scores
 from zelo.remote.asking import Asking, Part
 from zelo.remote.detection import (
@@ -30,13 +29,14 @@ from zelo.remote.detection import (
     speaks_too,
     spoken,
 )
-from zelo.remote.failures import refused
 from zelo.remote.gathering import Answers, all_of
-from zelo.remote.http import Ask, Http, Received, where
-from zelo.remote.secret import Secret
 from zelo.remote.single import Once
 from zelo.results import Stats
 from zelo.scoring import Progress, Scored, ScoreRequest
+from zelo.scoring.retrying import Patience, Retries
+from zelo.transport.client import Ask, Http, Received, where
+from zelo.transport.failures import refused
+from zelo.transport.secret import Secret
 from zelo.wire import Dialect, Scale
 
 __all__ = ["RemoteScorer"]

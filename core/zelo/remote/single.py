@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from typing import Generic, TypeVar
 
-from zelo.fork import in_each_process
+from zelo._common.fork import in_each_process
 
 __all__ = ["Once"]
 

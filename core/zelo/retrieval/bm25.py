@@ -10,16 +10,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
-from zelo.batch import check_text
-from zelo.checks import file_path, fraction, in_order, instance_of, not_negative, one_of
-from zelo.collections import Collection
+from zelo._common.atomic_write import writing
+from zelo._common.checks import file_path, fraction, in_order, instance_of, not_negative, one_of
+from zelo._common.journal import key_of
+from zelo.corpora import Collection
 from zelo.errors import InputError, MissingExtraError
-from zelo.journal import key_of
 from zelo.retrieval.cache import Cache
 from zelo.retrieval.candidates import check_depth, check_search, choose, searchable
 from zelo.retrieval.stage import Retrieved, Run
 from zelo.scoring import Progress
-from zelo.whole import writing
+from zelo.scoring.batch import check_text
 
 try:
     import bm25s

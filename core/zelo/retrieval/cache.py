@@ -14,8 +14,8 @@ import tempfile
 from collections.abc import Callable
 from typing import TypeVar
 
-from zelo.cache_folder import cache_folder
-from zelo.checks import file_path
+from zelo._common.cache_folder import cache_folder
+from zelo._common.checks import file_path
 from zelo.errors import InputError
 
 __all__ = ["Cache"]
@@ -26,7 +26,7 @@ Value = TypeVar("Value")
 
 
 class Cache:
-    """A folder of entries, by default `zelo.cache_folder`; several processes may share it.
+    """A folder of entries, by default `zelo._common.cache_folder`; several processes may share it.
 
     Entries are readable by their owner alone: they tell of the texts that they were made of.
     """

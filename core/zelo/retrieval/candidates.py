@@ -6,8 +6,8 @@ nor one that a ranking has named before. Whatever is left out gives its place to
 
 from collections.abc import Iterable
 
-from zelo.checks import at_least_one, callable_or_none, in_order, instance_of
-from zelo.collections import Collection
+from zelo._common.checks import at_least_one, callable_or_none, in_order, instance_of
+from zelo.corpora import Collection
 from zelo.errors import InputError
 from zelo.retrieval.stage import Retrieved
 from zelo.scoring import Progress

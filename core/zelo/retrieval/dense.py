@@ -6,8 +6,8 @@ which suits collections of up to about a million documents.
 
 from collections.abc import Sequence
 
-from zelo.checks import instance_of, with_methods
-from zelo.collections import Collection
+from zelo._common.checks import instance_of, with_methods
+from zelo.corpora import Collection
 from zelo.retrieval.cache import Cache
 from zelo.retrieval.candidates import check_search, choose, searchable
 from zelo.retrieval.embedding import Encoder, embed

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Literal, Protocol
 
-from zelo.journal import key_of
+from zelo._common.journal import key_of
 from zelo.retrieval.cache import Cache
 from zelo.retrieval.vectors import Vectors, checked, read, stack, write
 from zelo.scoring import Progress

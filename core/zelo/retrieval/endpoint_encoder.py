@@ -3,15 +3,15 @@
 from collections.abc import Sequence
 from typing import Any
 
-from zelo.checks import positive, with_methods
-from zelo.endpoints import Embeddings
+from zelo._common.checks import positive, with_methods
+from zelo.llm import Embeddings
 from zelo.retrieval.vectors import Vectors
 
 __all__ = ["EndpointEncoder"]
 
 
 class EndpointEncoder:
-    """Embeds by `zelo.endpoints.Embeddings`; queries and documents alike.
+    """Embeds by `zelo.llm.Embeddings`; queries and documents alike.
 
     A text that is too long for the model is the server's error to tell, unless `max_characters`
     says where to cut every text: nothing is cut unasked.

@@ -9,9 +9,9 @@ from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from typing import Any
 from urllib.parse import unquote
 
-from zelo.checks import in_order, path_text, text_or_none
-from zelo.collections import Collection
-from zelo.collections.runs import read_run
+from zelo._common.checks import in_order, path_text, text_or_none
+from zelo.corpora import Collection
+from zelo.corpora.runs import read_run
 from zelo.errors import InputError
 from zelo.retrieval.candidates import check_search, choose, refuse_unknown
 from zelo.retrieval.stage import Retrieved, Run

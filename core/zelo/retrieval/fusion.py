@@ -6,8 +6,8 @@ Only ranks count, so stages whose scores mean different things can be fused.
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
-from zelo.checks import at_least_one, at_least_zero, in_order, with_methods
-from zelo.collections import Collection
+from zelo._common.checks import at_least_one, at_least_zero, in_order, with_methods
+from zelo.corpora import Collection
 from zelo.errors import InputError
 from zelo.retrieval.candidates import check_search, choose
 from zelo.retrieval.stage import FirstStage, Retrieved, Run

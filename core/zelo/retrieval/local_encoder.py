@@ -10,12 +10,12 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from zelo.checks import at_least_one, path_text
+from zelo._common.checks import at_least_one, path_text
+from zelo._common.fork import compute
 from zelo.errors import MissingExtraError, ModelFileError, ScoringError
-from zelo.fork import compute
-from zelo.local.options import device_name
 from zelo.retrieval.model_folder import check_folder, digest_of, find_folder
 from zelo.retrieval.vectors import Vectors
+from zelo.scoring.options import device_name
 
 __all__ = ["LocalEncoder"]
 
@@ -99,7 +99,7 @@ class LocalEncoder:
         import torch
         from sentence_transformers import SentenceTransformer
 
-        from zelo.local.device import choose_device
+        from zelo.local.loading.device import choose_device
         from zelo.local.quiet import quiet
 
         device = choose_device(self._device)

@@ -11,13 +11,13 @@ import pathlib
 from collections.abc import Iterator
 from typing import Any
 
-from zelo.catalog import HUB_ID
 from zelo.errors import (
     MissingExtraError,
     ModelFileError,
     UnknownModelError,
     UnsupportedModelError,
 )
+from zelo.scoring.catalog import HUB_ID
 
 __all__ = ["check_folder", "digest_of", "find_folder"]
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-from zelo.collections import Collection
+from zelo.corpora import Collection
 from zelo.scoring import Progress
 
 __all__ = ["FirstStage", "Retrieved", "Run"]

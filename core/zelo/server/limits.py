@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from zelo.checks import positive, positive_seconds
+from zelo._common.checks import positive, positive_seconds
 
 __all__ = ["Limits"]
 

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from zelo.catalog import resolve
 from zelo.errors import InputError, ScoringError
-from zelo.families import FAMILIES
 from zelo.reranker import Reranker
 from zelo.results import RankedDocument, Stats
+from zelo.scoring.catalog import resolve
+from zelo.scoring.families import FAMILIES
 from zelo.wire import RerankCall
 
 __all__ = ["Outcome", "ServedModel"]
@@ -74,7 +74,7 @@ class ServedModel:
         (self._expected,) = self._reranker.score(query, [document], scale="logit")
         if self.family is None and self._source.folder is not None:
             from zelo.local.instances import open_checkpoint
-            from zelo.local.options import InstanceKey
+            from zelo.scoring.options import InstanceKey
 
             settings = self._reranker.settings
             told = {name: settings[name] for name in ("head", "cache_dir", "local_files_only")}

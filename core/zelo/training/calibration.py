@@ -15,7 +15,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from zelo.collections.fields import shown
+from zelo.corpora.fields import shown
 from zelo.errors import InputError, MissingExtraError
 from zelo.training.records import Candidates, Preferences, Ratings, Targets
 

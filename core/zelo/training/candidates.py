@@ -5,8 +5,8 @@ Knows collections and first stages, nothing of judges.
 
 from collections.abc import Iterator, Sequence
 
-from zelo.collections import Collection
-from zelo.collections.collection import evenly
+from zelo.corpora import Collection
+from zelo.corpora.collection import evenly
 from zelo.retrieval.candidates import choose
 from zelo.retrieval.stage import FirstStage, Retrieved
 from zelo.scoring import Progress

@@ -13,10 +13,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from zelo._common.journal import Journal
 from zelo.errors import InputError, ZeloError
 from zelo.evaluation.costs import Price
 from zelo.evaluation.experiment import Stage
-from zelo.journal import Journal
 from zelo.scoring import Progress
 from zelo.training.agreement import Agreement, Poll, Share
 from zelo.training.budget import Budget, Ledger, Took

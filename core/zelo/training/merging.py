@@ -5,7 +5,7 @@ Knows nothing of why they were judged later.
 
 from collections.abc import Iterable, Iterator
 
-from zelo.collections.fields import shown
+from zelo.corpora.fields import shown
 from zelo.errors import InputError
 from zelo.training.records import Preferences
 

@@ -5,9 +5,9 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from zelo._common.atomic_write import whole_file
+from zelo._common.terminal import printable
 from zelo.training.learning.settings import Learning
-from zelo.untrusted import printable
-from zelo.whole import whole_file
 
 if TYPE_CHECKING:
     from zelo.training.pointwise import Pointwise

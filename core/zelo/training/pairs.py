@@ -13,10 +13,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from zelo.checks import one_of
-from zelo.collections.fields import shown
+from zelo._common.checks import one_of
+from zelo._common.journal import key_of
+from zelo.corpora.fields import shown
 from zelo.errors import InputError
-from zelo.journal import key_of
 from zelo.training.graph import Edge, degrees, diameter
 from zelo.training.records import Pairs, Ratings
 

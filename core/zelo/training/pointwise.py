@@ -19,9 +19,9 @@ try:
 except ImportError as error:
     raise MissingExtraError("training", "train") from error
 
-from zelo.checks import file_path
-from zelo.families import FAMILIES
-from zelo.local.options import Limits
+from zelo._common.checks import file_path
+from zelo.scoring.families import FAMILIES
+from zelo.scoring.options import Limits
 from zelo.training.learning import (
     Example,
     Learned,

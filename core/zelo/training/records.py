@@ -11,8 +11,8 @@ from typing import ClassVar, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from zelo._common.atomic_write import whole_file
 from zelo.errors import InputError
-from zelo.whole import whole_file
 
 __all__ = [
     "Candidates",

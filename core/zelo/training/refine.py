@@ -14,11 +14,11 @@ from itertools import islice
 from os import PathLike
 from typing import NamedTuple
 
-from zelo.checks import positive
-from zelo.collections.fields import shown
+from zelo._common.checks import positive
+from zelo._common.journal import Journal, key_of
+from zelo.corpora.fields import shown
 from zelo.errors import InputError
 from zelo.evaluation.rerankers import Pointwise
-from zelo.journal import Journal, key_of
 from zelo.reranker import Reranker
 from zelo.scoring import Progress
 from zelo.training.records import (

@@ -10,11 +10,11 @@ import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from zelo.collections.fields import shown
+from zelo.corpora.fields import shown
 from zelo.errors import InputError
-from zelo.local.options import Limits
 from zelo.local.packing import Part
 from zelo.local.prompt import PromptEncoder
+from zelo.scoring.options import Limits
 from zelo.training.learning.examples import Example, Examples
 from zelo.training.lookup import CandidateFile
 from zelo.training.records import Targets, read_records

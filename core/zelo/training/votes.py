@@ -12,9 +12,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
+from zelo._common.journal import Journal, key_of
 from zelo.errors import ScoringError
 from zelo.evaluation.costs import SEARCH_DOCUMENTS
-from zelo.journal import Journal, key_of
 from zelo.training.budget import Took
 from zelo.training.judges.judge import Judge, Pair, PairwiseJudge, PointwiseJudge, Side
 

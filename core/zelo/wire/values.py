@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from zelo.families import Family
+from zelo.scoring.families import Family
 
 __all__ = ["SCALES", "RerankCall", "RerankReply", "Result", "Scale", "finite", "from_scale"]
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zelo.bench.fidelity.results import CUTOFF, MEASURE, Agreement, Deviation
-from zelo.collections import Collection
+from zelo.corpora import Collection
 from zelo.evaluation.measures import mean, measure_all, parse_measure
 from zelo.training.measures import kendall_tau
 

@@ -9,18 +9,18 @@ import torch
 
 from zelo.bench.fidelity.agreement import Logits, Sample, compare
 from zelo.bench.fidelity.results import FidelityReport, Variant, VariantResult
-from zelo.catalog import resolve
-from zelo.collections import Collection
-from zelo.collections.collection import evenly
+from zelo.corpora import Collection
+from zelo.corpora.collection import evenly
 from zelo.errors import InputError, ZeloError
-from zelo.local.checkpoint import CheckpointFiles, read_checkpoint_files
-from zelo.local.device import DTYPES, choose_devices, choose_dtype
 from zelo.local.instances import model_folder
-from zelo.local.options import Head, InstanceKey, Quantization
+from zelo.local.loading.checkpoint import CheckpointFiles, read_checkpoint_files
+from zelo.local.loading.device import DTYPES, choose_devices, choose_dtype
 from zelo.local.quantization import check_quantization, weights_bytes
 from zelo.reranker import Reranker
 from zelo.retrieval.bm25 import BM25Stage
 from zelo.scoring import Progress
+from zelo.scoring.catalog import resolve
+from zelo.scoring.options import Head, InstanceKey, Quantization
 
 __all__ = ["FidelitySettings", "measure_fidelity"]
 

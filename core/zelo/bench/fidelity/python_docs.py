@@ -6,8 +6,8 @@ of its own sentence (`Collection.itself`).
 
 import re
 
-from zelo.collections import Collection
-from zelo.collections.collection import evenly
+from zelo.corpora import Collection
+from zelo.corpora.collection import evenly
 from zelo.retrieval.python_docs import python_docs
 
 __all__ = ["python_docs_collection"]

@@ -5,6 +5,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from zelo._common.terminal import printable
 from zelo.bench.fidelity.results import (
     FEW_QUERIES,
     MEASURE,
@@ -13,7 +14,6 @@ from zelo.bench.fidelity.results import (
     FidelityReport,
     VariantResult,
 )
-from zelo.untrusted import printable
 
 __all__ = ["rendered"]
 

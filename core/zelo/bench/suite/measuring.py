@@ -18,8 +18,8 @@ from zelo.bench.peers import ZeloPeer
 from zelo.bench.suite.idle import idle_share, kernel_spans
 from zelo.bench.suite.results import PeakMemory, Speed, Stream
 from zelo.bench.workloads import Workload
-from zelo.local.options import Limits
 from zelo.local.prompt import PromptEncoder
+from zelo.scoring.options import Limits
 
 __all__ = [
     "Counted",

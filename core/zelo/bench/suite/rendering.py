@@ -7,9 +7,9 @@ from rich.console import Group, JustifyMethod, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from zelo._common.terminal import printable
 from zelo.bench.suite.results import SuiteReport
 from zelo.bench.suite.tables import Grid, grids, head, notes
-from zelo.untrusted import printable
 
 __all__ = ["markdown", "rendered"]
 

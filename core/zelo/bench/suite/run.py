@@ -21,8 +21,8 @@ from zelo.bench.suite.scale import CARD, SMALL, Scale
 from zelo.bench.suite.stage import Stage, Texts
 from zelo.bench.suite.subject import Subject, free_memory
 from zelo.bench.workloads import writer_of
-from zelo.catalog import resolve
 from zelo.errors import InputError
+from zelo.scoring.catalog import resolve
 
 if TYPE_CHECKING:  # brings pydantic
     from zelo.wire.values import Scale as WireScale

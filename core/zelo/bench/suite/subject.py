@@ -20,11 +20,11 @@ from zelo.bench.peers import (
     load_causal,
     load_cross_encoder,
 )
+from zelo.bulk.plan.models import shape_of
 from zelo.errors import ScoringError
-from zelo.families import FAMILIES
-from zelo.local.checkpoint import inspect_checkpoint
+from zelo.local.loading.checkpoint import inspect_checkpoint
 from zelo.local.prompt import PromptEncoder
-from zelo.planning.models import shape_of
+from zelo.scoring.families import FAMILIES
 
 __all__ = ["SENTENCE_TRANSFORMERS", "TRANSFORMERS", "Subject", "free_memory"]
 

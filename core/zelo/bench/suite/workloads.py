@@ -13,9 +13,9 @@ import numpy as np
 
 from zelo.bench.suite.scale import Scale
 from zelo.bench.workloads import Workload, Writer
-from zelo.local.options import Limits
+from zelo.bulk.plan.frames import Frame
 from zelo.local.prompt import PromptEncoder
-from zelo.planning.frames import Frame
+from zelo.scoring.options import Limits
 
 __all__ = ["CURVES", "NAMED", "STREAM", "frame_of", "memory_workload", "stream", "workload_named"]
 

@@ -14,7 +14,7 @@ from zelo.bulk.formats.lines import Lines, lines_of
 from zelo.bulk.layout import Layout, Wishes, choose_layout
 from zelo.bulk.rows import Answer, Record
 from zelo.bulk.sources import Source, open_source
-from zelo.collections.rows import BadLine, jsonl_rows
+from zelo.corpora.rows import BadLine, jsonl_rows
 from zelo.errors import InputError
 
 __all__ = ["JsonLines"]

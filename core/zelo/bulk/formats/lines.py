@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from zelo.bulk.sources import Source
-from zelo.collections.rows import sound_lines
+from zelo.corpora.rows import sound_lines
 
 __all__ = ["Lines", "lines_of"]
 
 
 class Lines(Iterator[bytes]):
-    """Lines of bytes, as the parsers of `zelo.collections.rows` take them."""
+    """Lines of bytes, as the parsers of `zelo.corpora.rows` take them."""
 
     def __init__(self, file: BinaryIO, name: str, start: int, end: int | None) -> None:
         self.count = 0

@@ -16,9 +16,9 @@ from zelo.bulk.formats.lines import lines_of
 from zelo.bulk.layout import Layout, Wishes
 from zelo.bulk.rows import Answer, Record
 from zelo.bulk.sources import Source, open_source
-from zelo.collections import write_run
-from zelo.collections.fields import shown
-from zelo.collections.rows import BadLine, column_rows
+from zelo.corpora import write_run
+from zelo.corpora.fields import shown
+from zelo.corpora.rows import BadLine, column_rows
 from zelo.errors import InputError
 
 __all__ = ["TrecRun"]

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from zelo.endpoints import Message
-from zelo.endpoints.quoting import quoted
-from zelo.journal import key_of
+from zelo._common.journal import key_of
+from zelo.llm import Message
+from zelo.llm.quoting import quoted
 
 __all__ = ["PROMPT", "messages"]
 

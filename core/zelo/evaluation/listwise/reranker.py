@@ -10,12 +10,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from zelo.checks import positive
-from zelo.endpoints import Chat, Completion
+from zelo._common.checks import positive
 from zelo.errors import InputError
 from zelo.evaluation.listwise.answers import Order, read_order
 from zelo.evaluation.listwise.prompt import PROMPT, messages
 from zelo.evaluation.systems import Case, Ordered, Scores
+from zelo.llm import Chat, Completion
 
 __all__ = ["Listwise", "windows"]
 

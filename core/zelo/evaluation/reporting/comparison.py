@@ -9,9 +9,9 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from zelo._common.terminal import one_line, printable
 from zelo.evaluation.comparing import Change, Comparison, Moved
 from zelo.evaluation.reporting.records import SHOWN
-from zelo.untrusted import one_line, printable
 
 __all__ = ["as_json", "rendered"]
 

@@ -10,14 +10,14 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from urllib.parse import quote
 
-from zelo.collections import write_run
+from zelo._common.atomic_write import whole_file
+from zelo.corpora import write_run
 from zelo.evaluation.figures import Summary
 from zelo.evaluation.reporting.charts import charts
 from zelo.evaluation.reporting.markdown import markdown
 from zelo.evaluation.reporting.plain import as_csv, as_json
 from zelo.evaluation.reporting.records import query_records
 from zelo.evaluation.results import Evaluation, Ranked, Ranking
-from zelo.whole import whole_file
 
 __all__ = ["file_name", "write_folder"]
 

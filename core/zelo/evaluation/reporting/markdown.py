@@ -3,9 +3,9 @@
 import re
 from collections.abc import Iterator, Sequence
 
+from zelo._common.terminal import one_line
 from zelo.evaluation.figures import Summary
 from zelo.evaluation.reporting.grids import Entry, Grid, grids, intervals, notes
-from zelo.untrusted import one_line
 
 __all__ = ["escaped", "grid_lines", "markdown"]
 

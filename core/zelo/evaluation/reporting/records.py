@@ -13,10 +13,10 @@ from collections.abc import Iterator, Mapping
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from zelo.collections import Collection
-from zelo.collections.fields import shown
-from zelo.collections.problems import bad_lines, refuse
-from zelo.collections.rows import BadLine, jsonl_rows, opened
+from zelo.corpora import Collection
+from zelo.corpora.fields import shown
+from zelo.corpora.problems import bad_lines, refuse
+from zelo.corpora.rows import BadLine, jsonl_rows, opened
 from zelo.errors import InputError
 from zelo.evaluation.figures import Summary
 from zelo.evaluation.results import Evaluation, Ranking, SystemRun

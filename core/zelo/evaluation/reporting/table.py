@@ -11,9 +11,9 @@ from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderR
 from rich.table import Table
 from rich.text import Text
 
+from zelo._common.terminal import printable
 from zelo.evaluation.figures import Summary
 from zelo.evaluation.reporting.grids import Grid, grids, notes
-from zelo.untrusted import printable
 
 __all__ = ["Blocks", "rendered"]
 

@@ -6,7 +6,7 @@ The same for the same seed and query, whatever other queries are evaluated.
 import random
 from dataclasses import dataclass, replace
 
-from zelo.collections import Collection, normal_text
+from zelo.corpora import Collection, normal_text
 from zelo.retrieval.stage import Retrieved
 
 __all__ = ["LONGEST", "Chosen", "choose", "draw"]

@@ -6,7 +6,7 @@ tokenizer, and every reranker is to get the same documents.
 
 from collections.abc import Iterator
 
-from zelo.collections import Collection
+from zelo.corpora import Collection
 from zelo.evaluation.robustness.chosen import Chosen, draw
 
 __all__ = ["around", "surrounded"]

@@ -10,10 +10,10 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from zelo.catalog import resolve
 from zelo.errors import InputError
-from zelo.local.options import InstanceKey
 from zelo.reranker import Reranker
+from zelo.scoring.catalog import resolve
+from zelo.scoring.options import InstanceKey
 
 if TYPE_CHECKING:  # brings torch
     from zelo.local.instances import Instance

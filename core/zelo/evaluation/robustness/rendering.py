@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from zelo._common.terminal import printable
 from zelo.evaluation.reporting.markdown import escaped, grid_lines
 from zelo.evaluation.reporting.table import Blocks
 from zelo.evaluation.robustness.results import RobustnessReport
 from zelo.evaluation.robustness.tables import about, notes, sheets
-from zelo.untrusted import printable
 
 __all__ = ["markdown", "rendered"]
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
 
-from zelo.collections import Collection
+from zelo.corpora import Collection
 from zelo.errors import InputError
 from zelo.evaluation.robustness.chosen import choose
 from zelo.evaluation.robustness.reading import readings_of

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from zelo.collections import Collection
+from zelo.corpora import Collection
 from zelo.evaluation.robustness.attacks import ATTACKS, PLACES, Attack, Place, altered, neutral
 from zelo.evaluation.robustness.chosen import Chosen
 from zelo.evaluation.robustness.long_documents import around, surrounded

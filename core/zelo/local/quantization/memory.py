@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from transformers import Qwen3Config, Qwen3Model
 
-from zelo.local.options import Quantization
 from zelo.local.quantization.replacing import quantize
+from zelo.scoring.options import Quantization
 
 __all__ = ["weights_bytes"]
 

@@ -1,10 +1,10 @@
 """The ways to quantise, by the name that a caller gives."""
 
-from zelo.local.options import Quantization
 from zelo.local.quantization.float8 import Float8Linear
 from zelo.local.quantization.int8 import Int8Linear
 from zelo.local.quantization.layer import QuantizedLinear
 from zelo.local.quantization.weights_only import Int4WeightLinear, Int8WeightLinear
+from zelo.scoring.options import Quantization
 
 __all__ = ["METHODS"]
 

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import torch
 
 from zelo.errors import InputError
-from zelo.local.options import Quantization
 from zelo.local.quantization.methods import METHODS
+from zelo.scoring.options import Quantization
 
 __all__ = ["quantize"]
 

@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 import torch
 
-from zelo.checks import one_of
+from zelo._common.checks import one_of
 from zelo.errors import InputError
-from zelo.local.options import Quantization
 from zelo.local.quantization.methods import METHODS
+from zelo.scoring.options import Quantization
 
 __all__ = ["check_quantization"]
 

@@ -6,7 +6,7 @@ import importlib.metadata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from zelo.journal import key_of
+from zelo._common.journal import key_of
 from zelo.retrieval import BM25
 from zelo.training.judges.judge import PointwiseJudge, PointwiseScores
 

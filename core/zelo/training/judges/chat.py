@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from zelo.checks import positive
-from zelo.endpoints import Chat, Completion
+from zelo._common.checks import positive
+from zelo.llm import Chat, Completion
 from zelo.training.judges.answers import read_score
 from zelo.training.judges.judge import Pair, PairwiseJudge, Vote
 from zelo.training.judges.prompt import PROMPT, messages

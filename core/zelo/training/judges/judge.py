@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 from zelo.errors import InputError
-from zelo.families import sigmoid
+from zelo.scoring.families import sigmoid
 
 __all__ = [
     "Judge",

@@ -5,9 +5,9 @@ token. The wording is ours; what is asked for, thoughts first and then a number 
 first document to 1 for the second, is the zELO paper's (arXiv:2509.12541).
 """
 
-from zelo.endpoints import Message
-from zelo.endpoints.quoting import quoted
-from zelo.journal import key_of
+from zelo._common.journal import key_of
+from zelo.llm import Message
+from zelo.llm.quoting import quoted
 from zelo.training.judges.judge import Pair, Side
 
 __all__ = ["PROMPT", "messages"]

@@ -11,13 +11,13 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from zelo.errors import InputError
-from zelo.remote.variables import keys_of
 from zelo.reranker import Reranker
 from zelo.training.judges.chat import ChatJudge
 from zelo.training.judges.judge import Judge, PointwiseJudge
 from zelo.training.judges.oracle import OracleJudge
 from zelo.training.judges.reranker import RerankerJudge
 from zelo.training.lookup import CandidateFile
+from zelo.transport.keys import keys_of
 
 __all__ = ["Making", "Spec", "make_judges", "parse_spec"]
 
@@ -112,7 +112,7 @@ def _judge(spec: Spec, making: Making, key: str | None) -> Judge:
 
         return BM25Judge(making.candidates.texts(), language=making.language, name=spec.name)
     if model.startswith(CHAT):
-        from zelo.endpoints import Chat
+        from zelo.llm import Chat
 
         chat = Chat(model.removeprefix(CHAT), base_url=url or None, api_key=key)
         return ChatJudge(chat, spec.name, concurrency=making.concurrency)
@@ -131,7 +131,7 @@ def _judge(spec: Spec, making: Making, key: str | None) -> Judge:
 
 
 def _embedding(name: str, model: str, url: str, key: str | None) -> Judge:
-    from zelo.endpoints import Embeddings  # these bring numpy
+    from zelo.llm import Embeddings  # these bring numpy
     from zelo.retrieval import EndpointEncoder, LocalEncoder
     from zelo.training.judges.embedding import EmbeddingJudge
 

@@ -6,9 +6,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from zelo._common.atomic_write import whole_file
 from zelo.errors import MissingExtraError
 from zelo.training.learning.curve import Point
-from zelo.whole import whole_file
 
 try:
     from matplotlib.figure import Figure

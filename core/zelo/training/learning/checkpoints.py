@@ -15,9 +15,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from zelo._common.atomic_write import whole_file
 from zelo.errors import InputError, ModelFileError
 from zelo.training.learning.curve import Point
-from zelo.whole import whole_file
 
 __all__ = ["Checkpoints", "Progress", "drop_checkpoint"]
 

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from zelo.errors import UnsupportedModelError
-from zelo.families import FAMILIES
-from zelo.local.checkpoint import Checkpoint, recognise
+from zelo.local.loading.checkpoint import Checkpoint, recognise
 from zelo.local.prompt import PromptEncoder
+from zelo.scoring.families import FAMILIES
 
 __all__ = ["inspect_start", "start_encoder"]
 

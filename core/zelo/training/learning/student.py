@@ -12,22 +12,22 @@ from tokenizers import Tokenizer
 from torch import Tensor
 from transformers import Qwen3ForCausalLM, Qwen3Model
 
-from zelo.catalog import resolve
-from zelo.local.checkpoint import CONTROL_NAMES, SCORE_ROW, Checkpoint
-from zelo.local.device import choose_device
-from zelo.local.head import read_score_row
+from zelo._common.atomic_write import writing
 from zelo.local.instances import model_folder
+from zelo.local.loading.checkpoint import CONTROL_NAMES, SCORE_ROW, Checkpoint
+from zelo.local.loading.device import choose_device
+from zelo.local.loading.saving import save_reranker
+from zelo.local.loading.score_head import read_score_row
 from zelo.local.model import LastLayer, last_states, load_backbone
-from zelo.local.options import InstanceKey
 from zelo.local.packing import Pack
 from zelo.local.prompt import PromptEncoder
 from zelo.local.quiet import quiet
-from zelo.local.saving import save_reranker
+from zelo.scoring.catalog import resolve
+from zelo.scoring.options import InstanceKey
 from zelo.training.learning.lora import add_updates, merged_state
 from zelo.training.learning.processes import own_card
 from zelo.training.learning.settings import Learning
 from zelo.training.learning.starting import inspect_start, start_encoder
-from zelo.whole import writing
 
 __all__ = ["Student", "load_student"]
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from zelo.cli.progress import stages
 from zelo.cli.render import note
-from zelo.collections import read_collection
+from zelo.corpora import read_collection
 from zelo.training.nano.untrained import save_untrained
 from zelo.training.pipeline import read_config, run
 

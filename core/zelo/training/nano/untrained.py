@@ -6,10 +6,10 @@ from pathlib import Path
 
 import torch
 
-from zelo.collections import Collection
-from zelo.families import FAMILIES
+from zelo.corpora import Collection
+from zelo.local.loading.saving import save_reranker
 from zelo.local.prompt import PromptEncoder
-from zelo.local.saving import save_reranker
+from zelo.scoring.families import FAMILIES
 from zelo.training.nano.circuit import TokenFacts, build, nano_config
 from zelo.training.nano.rarity import token_weights
 from zelo.training.nano.vocabulary import normal_forms, train_tokenizer

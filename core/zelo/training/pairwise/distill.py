@@ -12,9 +12,10 @@ from pathlib import Path
 import torch.nn.functional as F
 from torch import Tensor
 
+from zelo._common.atomic_write import writing
 from zelo.errors import InputError
-from zelo.families import sigmoid
-from zelo.local.files import read_json
+from zelo.local.loading.files import read_json
+from zelo.scoring.families import sigmoid
 from zelo.training.learning import (
     Learned,
     Learning,
@@ -31,7 +32,6 @@ from zelo.training.pairwise.material import Comparison, Counts, Material, both_o
 from zelo.training.pairwise.prompt import PairEncoder, Reading
 from zelo.training.pairwise.scoring import Asked
 from zelo.training.pairwise.standing import Standings, standings
-from zelo.whole import writing
 
 __all__ = ["Distilled", "distill"]
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zelo.errors import ModelFileError, UnsupportedModelError
-from zelo.local.checkpoint import PAIRWISE, CheckpointFiles, read_checkpoint_files
+from zelo.local.loading.checkpoint import PAIRWISE, CheckpointFiles, read_checkpoint_files
 from zelo.training.pairwise.prompt import Reading
 
 if TYPE_CHECKING:  # asking needs no training packages

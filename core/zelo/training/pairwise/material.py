@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from zelo._common.journal import key_of
 from zelo.errors import InputError
-from zelo.journal import key_of
 from zelo.training.judges.judge import Pair
 from zelo.training.learning.examples import Example, Examples
 from zelo.training.lookup import CandidateFile, lines

@@ -27,10 +27,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from zelo.checks import positive
-from zelo.local.options import Limits
+from zelo._common.checks import positive
 from zelo.local.packing import Part
 from zelo.local.prompt import PromptEncoder
+from zelo.scoring.options import Limits
 from zelo.training.judges.judge import Pair
 
 __all__ = ["PairEncoder", "Reading", "Shown", "ShownPair"]

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from zelo.errors import ScoringError
-from zelo.families import FAMILIES, sigmoid
-from zelo.local.checkpoint import Checkpoint
-from zelo.local.device import choose_batch_tokens, choose_device, choose_dtype
 from zelo.local.engine import Engine, Logits
-from zelo.local.head import read_score_row
+from zelo.local.loading.checkpoint import Checkpoint
+from zelo.local.loading.device import choose_batch_tokens, choose_device, choose_dtype
+from zelo.local.loading.score_head import read_score_row
 from zelo.local.model import ScoringModel, load_backbone
 from zelo.local.prompt import PromptEncoder
+from zelo.scoring.families import FAMILIES, sigmoid
 from zelo.training.pairwise.folder import FRAME, PairwiseFolder
 from zelo.training.pairwise.prompt import PairEncoder, Shown, ShownPair
 

@@ -6,8 +6,8 @@ from contextlib import ExitStack
 from statistics import fmean
 from typing import Any, NamedTuple
 
+from zelo._common.journal import Journal
 from zelo.evaluation.costs import SEARCH_DOCUMENTS, Price
-from zelo.journal import Journal
 from zelo.training.budget import Took
 from zelo.training.judges.judge import Judge, Pair, PairwiseJudge, Side
 from zelo.training.judges.prompt import messages

@@ -7,8 +7,8 @@ import pathlib
 from collections.abc import Iterator
 from typing import Any
 
+from zelo._common.journal import Journal
 from zelo.evaluation.experiment import Stage as Tell
-from zelo.journal import Journal
 from zelo.reranker import Reranker
 from zelo.training.merging import merged
 from zelo.training.pipeline.evaluating import first_stage_of

@@ -12,8 +12,8 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from zelo.catalog import ALIASES
 from zelo.errors import InputError
+from zelo.scoring.catalog import ALIASES
 from zelo.training.judges.specs import CHAT, KINDS, parse_spec
 from zelo.training.pipeline.tables import GATHERED, LEARNING, Config, table_of
 

@@ -4,9 +4,9 @@ import hashlib
 import pathlib
 from typing import Any
 
-from zelo.catalog import resolve
-from zelo.journal import Journal, key_of
-from zelo.local.lora import read_adapter
+from zelo._common.journal import Journal, key_of
+from zelo.local.loading.lora import read_adapter
+from zelo.scoring.catalog import resolve
 
 __all__ = ["Contents", "model_files"]
 

@@ -4,7 +4,7 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-from zelo.catalog import resolve
+from zelo._common.journal import Journal
 from zelo.errors import UnsupportedModelError
 from zelo.evaluation import evaluate, summarise
 from zelo.evaluation.experiment import Stage as Tell
@@ -12,11 +12,11 @@ from zelo.evaluation.rerankers import Pointwise
 from zelo.evaluation.specs import Making, Spec, make_systems, parse_spec
 from zelo.evaluation.summary import check_options
 from zelo.evaluation.systems import System
-from zelo.journal import Journal
-from zelo.local.checkpoint import inspect_checkpoint
-from zelo.local.options import InstanceKey
+from zelo.local.loading.checkpoint import inspect_checkpoint
 from zelo.reranker import Reranker
 from zelo.retrieval.stage import FirstStage
+from zelo.scoring.catalog import resolve
+from zelo.scoring.options import InstanceKey
 from zelo.training.pipeline.sources import Readings, check_different, evaluated
 from zelo.training.pipeline.tables import Config
 

@@ -9,8 +9,8 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from zelo.collections import Collection, normal_text
-from zelo.collections.collection import evenly
+from zelo.corpora import Collection, normal_text
+from zelo.corpora.collection import evenly
 from zelo.errors import InputError
 from zelo.evaluation.experiment import Stage as Tell
 from zelo.retrieval.stage import FirstStage

@@ -4,10 +4,10 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from zelo._common.journal import Journal
 from zelo.errors import InputError
 from zelo.evaluation.costs import Price
 from zelo.evaluation.experiment import Stage as Tell
-from zelo.journal import Journal
 from zelo.training.budget import Budget, Ledger
 from zelo.training.judges.judge import Judge
 from zelo.training.judges.specs import KINDS, PAIRWISE, Making, make_judges, parse_spec

@@ -15,9 +15,9 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from zelo import errors
+from zelo._common.journal import Journal
 from zelo.errors import ScoringError, ZeloError
 from zelo.evaluation.experiment import Stage as Tell
-from zelo.journal import Journal
 from zelo.training.learning.launched import is_first
 
 __all__ = ["end_with_the_run", "launch", "work"]

@@ -6,10 +6,10 @@ import shutil
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from zelo.catalog import resolve
 from zelo.evaluation.experiment import Stage as Tell
-from zelo.local.lora import read_adapter
-from zelo.local.options import InstanceKey
+from zelo.local.loading.lora import read_adapter
+from zelo.scoring.catalog import resolve
+from zelo.scoring.options import InstanceKey
 from zelo.training.learning.launched import is_one_of_several
 from zelo.training.learning.settings import Learning
 from zelo.training.learning.starting import inspect_start, start_encoder

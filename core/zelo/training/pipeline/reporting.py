@@ -4,13 +4,13 @@ import json
 import pathlib
 from collections.abc import Iterator
 
+from zelo._common.atomic_write import whole_file
 from zelo.evaluation.reporting.markdown import escaped, grid_lines
 from zelo.training.pipeline.charts import charts
 from zelo.training.pipeline.grids import details, overview, stages_of
 from zelo.training.pipeline.legend import legend
 from zelo.training.pipeline.remarks import remarks
 from zelo.training.pipeline.report import Report, outdated
-from zelo.whole import whole_file
 
 __all__ = ["write_report"]
 

@@ -9,8 +9,8 @@ import pathlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
+from zelo._common.journal import Journal
 from zelo.errors import InputError, ScoringError, ZeloError
-from zelo.journal import Journal
 from zelo.training.learning.launched import is_one_of_several
 from zelo.training.pipeline.asking import Asking, asking
 from zelo.training.pipeline.chain import Chain

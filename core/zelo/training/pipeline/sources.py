@@ -5,10 +5,10 @@ import pathlib
 from collections.abc import Container, Iterable, Sequence
 from typing import NamedTuple
 
-from zelo.collections import Collection, read_collection, read_files
-from zelo.collections.judgements import read_qrels
-from zelo.collections.reading import DEFAULT_SPLIT, splits_of
-from zelo.collections.texts import read_queries
+from zelo.corpora import Collection, read_collection, read_files
+from zelo.corpora.judgements import read_qrels
+from zelo.corpora.reading import DEFAULT_SPLIT, splits_of
+from zelo.corpora.texts import read_queries
 from zelo.errors import InputError
 from zelo.training.pipeline.tables import Config, Evaluated, Source
 
@@ -48,7 +48,7 @@ class Readings:
         split judges. Where none is, all are but those of `test` and `dev`, without judgements.
 
         Raises:
-            InputError: as `zelo.collections.read_collection`, or it has several splits and none is
+            InputError: as `zelo.corpora.read_collection`, or it has several splits and none is
                 named, or every query stands in `test` or `dev`.
         """
         if one not in self._sources:
@@ -59,7 +59,7 @@ class Readings:
         """Return a collection to evaluate on, under the name that it is to have.
 
         Raises:
-            InputError: as `zelo.collections.read_collection`.
+            InputError: as `zelo.corpora.read_collection`.
         """
         if one not in self._evaluated:
             read = read_collection(one.path, split=one.split, lenient=one.lenient).collection

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from zelo._common.journal import Journal, key_of
 from zelo.evaluation.experiment import Stage as Tell
-from zelo.journal import Journal, key_of
 from zelo.training.pipeline.content import Contents
 
 __all__ = ["Done", "Figures", "Ledger", "Stage", "Tell"]

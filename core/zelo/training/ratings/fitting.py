@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from zelo.checks import one_of
-from zelo.collections.fields import shown
+from zelo._common.checks import one_of
+from zelo.corpora.fields import shown
 from zelo.errors import InputError
 from zelo.training.graph import Edge, components, strongly_connected
 from zelo.training.ratings.links import LINKS, Method

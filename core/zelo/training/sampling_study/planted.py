@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from zelo.collections import read_collection
-from zelo.collections.collection import evenly
+from zelo.corpora import read_collection
+from zelo.corpora.collection import evenly
 from zelo.errors import InputError
 from zelo.retrieval.bm25 import BM25Stage
 

@@ -12,8 +12,8 @@ from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import BaseNode, MetadataMode, NodeWithScore, QueryBundle
 from pydantic import model_validator
 
+from zelo._common.checks import in_order
 from zelo.adapters import Outcome, Place, RankingOptions, Takes
-from zelo.checks import in_order
 from zelo.errors import InputError
 
 __all__ = ["ZeloRerank"]

@@ -9,10 +9,10 @@ import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
+from zelo._common.fork import Lock
+from zelo._common.terminal import printable
 from zelo.errors import MissingExtraError
 from zelo.evaluation.figures import Summary
-from zelo.fork import Lock
-from zelo.untrusted import printable
 
 try:
     import matplotlib

@@ -1,9 +1,0 @@
-"""Models for other engines: vLLM, SGLang, Baseten, sentence-transformers, llama.cpp.
-
-Each export scores as zelo does, says how it is served, and says what of that nobody has seen yet.
-"""
-
-from zelo.exporting.export import Export, ExportedFile, Flag, Serving, Statement
-from zelo.exporting.making import export
-
-__all__ = ["Export", "ExportedFile", "Flag", "Serving", "Statement", "export"]

@@ -1,0 +1,1 @@
+"""One HTTP channel for everything that asks a server: send, check, name what went wrong."""
