@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 
 from zelo import InputError, RemoteError, Reranker, ScoringError
 from zelo.bench import LogNormal
-from zelo.bench.http import HttpSettings, run_http_bench
+from zelo.bench.http_bench import HttpSettings, run_http_bench
 from zelo.bench.http_load import Client, Work, keep_busy, overrun, score_alone
 from zelo.bench.http_report import rendered
 from zelo.bench.http_results import Exchange, HttpReport, Latency, Load, Overload, Throughput

@@ -27,7 +27,7 @@ from zelo.llm import Chat, Embeddings, Endpoint
 from zelo.llm.refusals import refusal
 from zelo.llm.server import server_and_key
 from zelo.scoring import retrying as pausing
-from zelo.transport.client import Ask, Received
+from zelo.transport.messages import HttpRequest, HttpResponse
 
 WAYS = ["waiting", "awaiting"]
 every_way = pytest.mark.parametrize("way", WAYS)
@@ -46,7 +46,7 @@ def _environment(monkeypatch):
 
 
 def ask(way, chat):
-    """Ask a chat model, blocking or awaiting."""
+    """HttpRequest a chat model, blocking or awaiting."""
     if way == "waiting":
         return chat.complete(MESSAGES)
     return asyncio.run(chat.acomplete(MESSAGES))
@@ -390,7 +390,7 @@ JSON = st.recursive(
 def test_any_refusal_is_an_error_of_ours(body, status):
     """Whatever a refusal's body holds, it becomes a RemoteError with the status."""
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    got = Received(Ask("POST", "/v1/embeddings"), status, {}, content)
+    got = HttpResponse(HttpRequest("POST", "/v1/embeddings"), status, {}, content)
     error = refusal("POST host/v1/embeddings", got, {"seed", "temperature"})
     assert isinstance(error, RemoteError)
     assert error.status == status

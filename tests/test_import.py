@@ -195,3 +195,26 @@ def test_every_error_is_a_zelo_error() -> None:
     errors = [value for name, value in vars(zelo).items() if name.endswith("Error")]
     assert len(errors) == 20
     assert all(issubclass(error, zelo.ZeloError) for error in errors)
+
+
+def test_no_module_takes_a_name_of_the_standard_library() -> None:
+    """Run from any folder of the package, Python finds its own modules, not ours of that name."""
+    package = Path(zelo.__file__).parent
+    names = {path.stem: path for path in package.rglob("*.py")}
+    names |= {path.parent.name: path.parent for path in package.rglob("__init__.py")}
+    taken = {name: path for name, path in names.items() if name in sys.stdlib_module_names}
+    assert not taken
+
+
+def test_packages_keep_their_former_names() -> None:
+    """What was imported under an old name still is, the same objects, with a warning."""
+    code = """
+import warnings
+with warnings.catch_warnings(record=True) as told:
+    warnings.simplefilter("always")
+    from zelo.collections.reading import read_collection
+from zelo.corpora.reading import read_collection as now
+print(read_collection is now, told[0].category.__name__, told[0].message)
+"""
+    told = "True DeprecationWarning zelo.collections is now zelo.corpora; "
+    assert python(code).startswith(told)

@@ -6,6 +6,7 @@ Importing this package imports neither torch nor transformers; they are loaded w
 import importlib
 import typing
 
+from zelo._common import moved
 from zelo.errors import (
     BudgetError,
     ClosedError,
@@ -60,6 +61,15 @@ __all__ = [
     "UnsupportedModelError",
     "ZeloError",
 ]
+
+moved.keep_old_names(
+    {
+        "zelo.collections": "zelo.corpora",
+        "zelo.endpoints": "zelo.llm",
+        "zelo.exporting": "zelo.export",
+        "zelo.planning": "zelo.bulk.plan",
+    }
+)
 
 _LATER = {"Reranker": "zelo.reranker", "RankedDocument": "zelo.results", "Stats": "zelo.results"}
 

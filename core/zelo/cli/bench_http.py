@@ -70,7 +70,7 @@ def http(
     refused at once. Keep the machine idle meanwhile; with the defaults it takes about five minutes.
     """
     try:
-        from zelo.bench.http import HttpSettings, run_http_bench
+        from zelo.bench.http_bench import HttpSettings, run_http_bench
         from zelo.bench.http_report import rendered
     except ImportError as error:
         raise MissingExtraError("load-testing a server", "bench,server") from error

@@ -13,9 +13,10 @@ from zelo.scoring import ScoreRequest
 from zelo.scoring.families import FAMILIES, Family
 from zelo.scoring.options import ReadingOptions
 from zelo.scoring.retrying import Patience
-from zelo.transport.client import Ask, Http, Received, where
+from zelo.transport.client import Http
 from zelo.transport.failures import refused
-from zelo.transport.secret import Secret
+from zelo.transport.keys import Secret
+from zelo.transport.messages import HttpRequest, HttpResponse, where
 from zelo.wire import Dialect, Scale
 
 __all__ = ["Answer", "Endpoint", "LocalEndpoint", "RemoteEndpoint"]
@@ -131,7 +132,7 @@ class RemoteEndpoint:
         numbers: list[float] = []
         tokens: list[int | None] = []
         for part in self._asking.parts([request], self._dialect, *limits):
-            ask = Ask("POST", self._dialect.path, self._dialect.body(part.call))
+            ask = HttpRequest("POST", self._dialect.path, self._dialect.body(part.call))
             got = self._send(ask)
             if got.status != 200:
                 raise refused(where(self._http.address, ask), got)
@@ -154,8 +155,8 @@ class RemoteEndpoint:
                 found: Dialect = end.value.dialect
                 return found
 
-    def _send(self, ask: Ask) -> Received:
-        def attempt(seconds: float | None) -> Received:
+    def _send(self, ask: HttpRequest) -> HttpResponse:
+        def attempt(seconds: float | None) -> HttpResponse:
             got = self._http.send(ask, self._headers(), seconds)
             if got.status == 200:
                 return got
@@ -174,7 +175,9 @@ class RemoteEndpoint:
             return {"Authorization": f"Bearer {key}"}
         return self._dialect.headers(key)
 
-    def _numbers(self, ask: Ask, got: Received, dialect: Dialect, count: int) -> list[float]:
+    def _numbers(
+        self, ask: HttpRequest, got: HttpResponse, dialect: Dialect, count: int
+    ) -> list[float]:
         """Return an answer's numbers by place, as they were sent."""
         at, answer = where(self._http.address, ask), got.json()
         # checks all that the client checks, but for a scale

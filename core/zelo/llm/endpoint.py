@@ -18,7 +18,8 @@ from zelo.llm.refusals import refusal
 from zelo.llm.server import prefix_of, server_and_key
 from zelo.scoring.retrying import Patience, Retries
 from zelo.transport.address import Address
-from zelo.transport.client import Ask, Http, Received, where
+from zelo.transport.client import Http
+from zelo.transport.messages import HttpRequest, HttpResponse, where
 
 __all__ = ["MAX_RETRIES", "Endpoint"]
 
@@ -122,20 +123,20 @@ class Endpoint:
     def __repr__(self) -> str:
         return f"Endpoint({self.url!r})"
 
-    def _ask(self, path: str, body: Mapping[str, Any]) -> Ask:
+    def _ask(self, path: str, body: Mapping[str, Any]) -> HttpRequest:
         if self._closed:
             raise ClosedError(f"the connections to {self.url} were closed; make new ones")
         if not _encodable(body):
             raise InputError("a text holds a lone surrogate, which is not valid Unicode; mend it")
-        return Ask("POST", self._prefix + path, body)
+        return HttpRequest("POST", self._prefix + path, body)
 
     def _headers(self) -> dict[str, str]:
         return {} if self._key is None else {"Authorization": f"Bearer {self._key.reveal()}"}
 
-    def _where(self, ask: Ask) -> str:
+    def _where(self, ask: HttpRequest) -> str:
         return where(self._http.address, ask)
 
-    def _read(self, got: Received, shape: type[Answer]) -> Answer:
+    def _read(self, got: HttpResponse, shape: type[Answer]) -> Answer:
         if got.status != 200:
             raise refusal(self._where(got.ask), got, got.ask.body)
         try:

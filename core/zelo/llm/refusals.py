@@ -8,8 +8,8 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from zelo.errors import RemoteError
-from zelo.transport.client import Received
 from zelo.transport.failures import refused
+from zelo.transport.messages import HttpResponse
 
 __all__ = ["UnsupportedParameterError", "refusal"]
 
@@ -48,7 +48,7 @@ class UnsupportedParameterError(RemoteError):
     """Its name, as it was sent."""
 
 
-def refusal(where: str, got: Received, sent: Collection[str]) -> RemoteError:
+def refusal(where: str, got: HttpResponse, sent: Collection[str]) -> RemoteError:
     """Return the error of an answer whose status is not 200; `sent` names the parameters."""
     error = refused(where, got)
     told = _told(got)
@@ -69,7 +69,7 @@ def refusal(where: str, got: Received, sent: Collection[str]) -> RemoteError:
     return type(error)(message, status=got.status, request_id=error.request_id)
 
 
-def _told(got: Received) -> Mapping[str, Any]:
+def _told(got: HttpResponse) -> Mapping[str, Any]:
     """Return what the body says of the error, whether wrapped once, twice (Google) or bare."""
     told = got.json()
     if isinstance(told, list) and told:

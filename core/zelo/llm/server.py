@@ -8,7 +8,7 @@ from zelo._common.checks import text_or_none
 from zelo.errors import InputError
 from zelo.remote.making import key_of
 from zelo.transport.address import Address
-from zelo.transport.secret import Secret
+from zelo.transport.keys import Secret
 
 __all__ = ["prefix_of", "server_and_key"]
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from zelo.errors import DialectError
 from zelo.transport.address import Address
-from zelo.transport.client import Ask, Received, where
 from zelo.transport.failures import refused
+from zelo.transport.messages import HttpRequest, HttpResponse, where
 from zelo.wire import DIALECTS, Dialect, RerankCall, Scale, ServedDialect
 
 __all__ = ["Conversation", "Spoken", "identify", "other_dialect", "speaks_too", "spoken"]
@@ -36,7 +36,7 @@ class Spoken:
     max_bytes: int
 
 
-Conversation = Generator[Ask, Received, Spoken]
+Conversation = Generator[HttpRequest, HttpResponse, Spoken]
 
 
 def spoken(dialect: Dialect, scale: Scale | None, path: str | None = None) -> Spoken:
@@ -56,19 +56,19 @@ def spoken(dialect: Dialect, scale: Scale | None, path: str | None = None) -> Sp
 
 
 def identify(address: Address, model: str, scale: Scale | None) -> Conversation:
-    """Ask a server what it is.
+    """HttpRequest a server what it is.
 
     Raises:
         DialectError: it answers in no dialect, or in what may be several.
         RemoteError: it refuses the canary.
     """
-    info = (yield Ask("GET", "/info")).json()
+    info = (yield HttpRequest("GET", "/info")).json()
     if isinstance(info, dict) and info.get("server") == "zelo":
         return _limited(spoken(DIALECTS["zelo"], scale), info.get("limits"))
     if isinstance(info, dict) and "max_client_batch_size" in info:
         limits = {"max_documents": info["max_client_batch_size"]}
         return _limited(spoken(DIALECTS["tei"], scale), limits)
-    models = (yield Ask("GET", "/v1/models")).json()
+    models = (yield HttpRequest("GET", "/v1/models")).json()
     if owner := _owner(models):
         # Infinity puts all its paths below one prefix
         return spoken(DIALECTS[owner], scale, "/v1/rerank" if owner == "infinity" else None)
@@ -76,7 +76,7 @@ def identify(address: Address, model: str, scale: Scale | None) -> Conversation:
     canary["documents"] = list(CANARY.documents)
     for path in CANARY_PATHS:
         texts = {"texts": canary["documents"]} if path == "/rerank" else {}
-        got = yield Ask("POST", path, canary | texts)
+        got = yield HttpRequest("POST", path, canary | texts)
         if got.status not in (404, 405):
             break
     if got.status != 200:
@@ -100,7 +100,7 @@ def other_dialect(address: Address, said: Dialect, found: Spoken) -> DialectErro
     return DialectError(message)
 
 
-def _recognised(address: Address, got: Received) -> Dialect:
+def _recognised(address: Address, got: HttpResponse) -> Dialect:
     answer = got.json()
     fitting = [dialect for dialect in DIALECTS.values() if dialect.marks(answer)]
     if len(fitting) == 1:

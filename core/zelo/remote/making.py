@@ -20,7 +20,7 @@ from zelo.scoring.options import ReadingOptions
 from zelo.scoring.retrying import Patience
 from zelo.transport.address import Address
 from zelo.transport.client import Http
-from zelo.transport.secret import Secret
+from zelo.transport.keys import Secret
 from zelo.wire import DIALECTS, Scale
 
 __all__ = ["key_of", "remote_scorer"]

@@ -34,9 +34,10 @@ from zelo.remote.single import Once
 from zelo.results import Stats
 from zelo.scoring import Progress, Scored, ScoreRequest
 from zelo.scoring.retrying import Patience, Retries
-from zelo.transport.client import Ask, Http, Received, where
+from zelo.transport.client import Http
 from zelo.transport.failures import refused
-from zelo.transport.secret import Secret
+from zelo.transport.keys import Secret
+from zelo.transport.messages import HttpRequest, HttpResponse, where
 from zelo.wire import Dialect, Scale
 
 __all__ = ["RemoteScorer"]
@@ -269,13 +270,13 @@ class RemoteScorer:
         log.info("%s is %s", self._http.address.root, found.dialect.title)
         return found
 
-    def _post(self, known: Spoken, part: Part) -> Ask:
-        return Ask("POST", known.path, known.dialect.body(part.call))
+    def _post(self, known: Spoken, part: Part) -> HttpRequest:
+        return HttpRequest("POST", known.path, known.dialect.body(part.call))
 
-    def _ask(self, ask: Ask, seconds: float | None) -> Received:
+    def _ask(self, ask: HttpRequest, seconds: float | None) -> HttpResponse:
         return self._checked(self._http.send(ask, self._headers(), seconds))
 
-    async def _aask(self, ask: Ask, seconds: float | None) -> Received:
+    async def _aask(self, ask: HttpRequest, seconds: float | None) -> HttpResponse:
         got = await self._http.asend(ask, self._headers(), seconds)
         return self._checked(got)
 
@@ -286,7 +287,7 @@ class RemoteScorer:
         key = self._key.reveal()
         return {"Authorization": f"Bearer {key}"} if dialect is None else dialect.headers(key)
 
-    def _checked(self, got: Received) -> Received:
+    def _checked(self, got: HttpResponse) -> HttpResponse:
         """Raise what is worth another attempt; what is not, the reader of the answer judges."""
         if got.status == 200 or got.ask.method == "GET":  # what cannot be read tells nothing
             return got
@@ -295,7 +296,7 @@ class RemoteScorer:
             raise error
         return got
 
-    def _read(self, part: Part, known: Spoken, got: Received) -> list[Scored]:
+    def _read(self, part: Part, known: Spoken, got: HttpResponse) -> list[Scored]:
         if got.status != 200:
             raise refused(where(self._http.address, got.ask), got)
         at, family = where(self._http.address, got.ask), self._asking.family

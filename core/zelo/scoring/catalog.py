@@ -7,16 +7,34 @@ repository names redirect on the hub; here they lead to the new one directly.
 import difflib
 import os
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from zelo.errors import InputError, UnknownModelError
 
-__all__ = ["ModelSource", "folder_of", "resolve", "server_of_environment"]
+__all__ = ["ModelSource", "folder_of", "other_format", "resolve", "server_of_environment"]
 
 SERVERS = ("ZELO_BASE_URL", "ZEROENTROPY_BASE_URL")
 """Variables of the environment that name a server, ours first."""
 PACKAGED = Path(__file__).parents[1] / "models"
+
+OTHER_FORMATS = {
+    r"\.gguf$": (
+        "is a file for llama.cpp, which zelo does not read: serve it with llama-server "
+        "--reranking and give its address as base_url=, or give the folder or repository that it "
+        "was made of"
+    ),
+    r"^weights.*\.npz$": (
+        "is a file for MLX, which zelo does not read: give the folder or repository that it was "
+        "made of"
+    ),
+    r"^(pytorch_model.*|model)\.(bin|pt|pth)$": (
+        "is a pickle, which can run code and is not read: convert it first"
+    ),
+    r"\.onnx$": "is a file for ONNX Runtime, which zelo does not read: give the original model",
+}
+"""What a folder may hold in place of what is read, by the file's name, and what to do then."""
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
 NAME = r"[A-Za-z0-9](?:[\w.-]{0,94}\w)?"
@@ -107,6 +125,15 @@ def folder_of(model: str) -> Path | None:
     return None if here is None else here.folder
 
 
+def other_format(names: Collection[str]) -> str | None:
+    """Say what to do with the first file that holds a model in a form that is not read here."""
+    for pattern, cure in OTHER_FORMATS.items():
+        for name in names:
+            if re.search(pattern, name):
+                return f"{name} {cure}"
+    return None
+
+
 def _folder(model: str) -> ModelSource | None:
     path = os.path.expanduser(model)  # pathlib's raises where there is no such user
     return ModelSource(model, folder=Path(path).resolve()) if os.path.isdir(path) else None
@@ -120,8 +147,6 @@ def _hub_id(model: str) -> ModelSource | None:
 
 def _unknown(model: str) -> str:
     if os.path.isfile(os.path.expanduser(model)):
-        from zelo.local.loading.files import other_format
-
         instead = other_format([os.path.basename(model)])
         return instead or f"{model!r} is a file; give the folder that holds config.json"
     known = sorted(ALIASES)

@@ -7,14 +7,12 @@ since a rerank endpoint has no use for one and httpx would carry `x-api-key` to 
 import asyncio
 import contextlib
 import functools
-import json
 import ssl
 import threading
 import time
 import weakref
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import httpx
@@ -23,8 +21,9 @@ from zelo._common.fork import in_each_process, leave_to_parent
 from zelo.errors import ClosedError, RemoteError
 from zelo.transport.address import Address
 from zelo.transport.failures import unreachable
+from zelo.transport.messages import HttpRequest, HttpResponse, where
 
-__all__ = ["Ask", "Http", "Received", "where"]
+__all__ = ["Http"]
 
 Client = TypeVar("Client", httpx.Client, httpx.AsyncClient)
 
@@ -32,32 +31,6 @@ CONNECT_S = 5.0
 DAY_S = 86_400.0
 LARGEST_ANSWER = 64 * 2**20
 """Bytes; vLLM sends each document back, so an answer may be larger than its request."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """A request, before it is addressed."""
-
-    method: str
-    path: str
-    body: Any = None
-
-
-@dataclass(frozen=True, slots=True)
-class Received:
-    """A whole answer, with what was asked."""
-
-    ask: Ask
-    status: int
-    headers: Mapping[str, str]
-    content: bytes
-
-    def json(self) -> Any:
-        """Return the body's JSON, or None where it is not JSON."""
-        try:
-            return json.loads(self.content)
-        except (ValueError, RecursionError):
-            return None
 
 
 class Http:
@@ -87,7 +60,9 @@ class Http:
         self._client: httpx.Client | None = None
         self._pool: _Pool | None = None
 
-    def send(self, ask: Ask, headers: Mapping[str, str], seconds: float | None) -> Received:
+    def send(
+        self, ask: HttpRequest, headers: Mapping[str, str], seconds: float | None
+    ) -> HttpResponse:
         """Send a request and read its answer, whatever its status.
 
         Raises:
@@ -107,20 +82,22 @@ class Http:
                     self._check_size(ask, content)
                     if end is not None and time.monotonic() > end:  # httpx bounds each read alone
                         raise httpx.ReadTimeout("the answer trickles")
-                return Received(ask, got.status_code, got.headers, bytes(content))
+                return HttpResponse(ask, got.status_code, got.headers, bytes(content))
         except (httpx.HTTPError, OSError) as error:
             raise unreachable(where(self.address, ask), error) from None
 
-    async def asend(self, ask: Ask, headers: Mapping[str, str], seconds: float | None) -> Received:
+    async def asend(
+        self, ask: HttpRequest, headers: Mapping[str, str], seconds: float | None
+    ) -> HttpResponse:
         """`send` for event loops."""
 
-        async def exchange(client: httpx.AsyncClient) -> Received:
+        async def exchange(client: httpx.AsyncClient) -> HttpResponse:
             async with client.stream(**self._request(ask, headers, seconds)) as got:
                 content = bytearray()
                 async for chunk in got.aiter_bytes():
                     content += chunk
                     self._check_size(ask, content)
-                return Received(ask, got.status_code, got.headers, bytes(content))
+                return HttpResponse(ask, got.status_code, got.headers, bytes(content))
 
         self._check_open()
         try:
@@ -142,7 +119,7 @@ class Http:
             pool.close()
 
     def _request(
-        self, ask: Ask, headers: Mapping[str, str], seconds: float | None
+        self, ask: HttpRequest, headers: Mapping[str, str], seconds: float | None
     ) -> dict[str, Any]:
         if seconds is not None:  # poll(2) takes a C int of milliseconds, and Python cuts it off
             seconds = min(seconds, DAY_S)
@@ -179,8 +156,8 @@ class Http:
                 client.close()
 
     def _submit(
-        self, exchange: "Callable[[httpx.AsyncClient], Awaitable[Received]]"
-    ) -> "Future[Received]":
+        self, exchange: "Callable[[httpx.AsyncClient], Awaitable[HttpResponse]]"
+    ) -> "Future[HttpResponse]":
         with self._lock:
             self._check_open()
             if self._pool is None:
@@ -193,7 +170,7 @@ class Http:
         if self._closed:
             raise ClosedError("this reranker was closed; make a new Reranker to score again")
 
-    def _check_size(self, ask: Ask, content: bytearray) -> None:
+    def _check_size(self, ask: HttpRequest, content: bytearray) -> None:
         if len(content) > LARGEST_ANSWER:
             message = (
                 f"{where(self.address, ask)} answered more than {LARGEST_ANSWER:,} bytes; "
@@ -218,11 +195,11 @@ class _Pool:
         threading.Thread(target=self._run, name="zelo-pool", daemon=True).start()
 
     def submit(
-        self, exchange: Callable[[httpx.AsyncClient], Awaitable[Received]]
-    ) -> "Future[Received]":
+        self, exchange: Callable[[httpx.AsyncClient], Awaitable[HttpResponse]]
+    ) -> "Future[HttpResponse]":
         """Begin an exchange; cancelling the future breaks it off. Not after `close`."""
 
-        async def run() -> Received:
+        async def run() -> HttpResponse:
             if self._client is None:  # made here, as it reads files: a tenth of a second
                 self._client = httpx.AsyncClient(http2=self._http2, verify=_trust())
             return await exchange(self._client)
@@ -257,8 +234,3 @@ def _usable(client: Client) -> Client:
 def _trust() -> ssl.SSLContext:
     """Return httpx's own way of checking certificates, made once."""
     return httpx.create_ssl_context()
-
-
-def where(address: Address, ask: Ask) -> str:
-    """Name a request in messages."""
-    return f"{ask.method} {address.host}{ask.path}"

@@ -21,7 +21,7 @@ from zelo.errors import (
 )
 
 if TYPE_CHECKING:
-    from zelo.transport.client import Received
+    from zelo.transport.messages import HttpResponse
 
 __all__ = ["refused", "retry_after", "unreachable"]
 
@@ -80,7 +80,7 @@ def unreachable(where: str, error: httpx.HTTPError | OSError) -> ScoringError:
     return RemoteError(message, transient=again)
 
 
-def refused(where: str, got: "Received") -> RemoteError:
+def refused(where: str, got: "HttpResponse") -> RemoteError:
     """Return the error of an answer whose status is not 200."""
     request_id = _request_id(got.headers)
     named = f", request {request_id}" if request_id else ""

@@ -1,4 +1,4 @@
-"""Keys of servers, each named by the environment's variable that holds it.
+"""Keys of servers: kept from sight, and named by the environment's variable that holds each.
 
 So no key stands on a command line or in a configuration. What was written in place of a name is in
 no message: it may be the key itself.
@@ -7,13 +7,33 @@ no message: it may be the key itself.
 import os
 import re
 from collections.abc import Collection, Mapping
+from typing import NoReturn
 
 from zelo.errors import InputError
 
-__all__ = ["keys_of"]
+__all__ = ["Secret", "keys_of"]
 
 VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
 """What a variable for a key is called; hardly a key that was written in its place."""
+
+
+class Secret:
+    """Holds a key; its text comes out of `reveal()` alone."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        """Return the key."""
+        return self._text
+
+    def __repr__(self) -> str:
+        return "Secret(...)"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a key is not pickled; the copy takes its own from the environment")
 
 
 def keys_of(variables: Mapping[str, str], on_servers: Collection[str], what: str) -> dict[str, str]:

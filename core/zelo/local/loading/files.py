@@ -4,12 +4,12 @@ Knows JSON and the headers of safetensors files; what they mean is `checkpoint`'
 """
 
 import json
-import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from zelo.errors import ModelFileError
+from zelo.scoring.catalog import other_format
 
 __all__ = [
     "EXPORT_RECORD",
@@ -17,7 +17,6 @@ __all__ = [
     "TensorEntry",
     "is_whole",
     "missing",
-    "other_format",
     "read_json",
     "read_text",
     "refuse_faults",
@@ -28,23 +27,6 @@ EXPORT_RECORD = "zelo-export.json"
 """The file in an export's folder that says what it is."""
 WORK = ("refined/model", "model")
 """Where the work folder of zelo train run holds a reranker, the better one first."""
-
-OTHER_FORMATS = {
-    r"\.gguf$": (
-        "is a file for llama.cpp, which zelo does not read: serve it with llama-server "
-        "--reranking and give its address as base_url=, or give the folder or repository that it "
-        "was made of"
-    ),
-    r"^weights.*\.npz$": (
-        "is a file for MLX, which zelo does not read: give the folder or repository that it was "
-        "made of"
-    ),
-    r"^(pytorch_model.*|model)\.(bin|pt|pth)$": (
-        "is a pickle, which can run code and is not read: convert it first"
-    ),
-    r"\.onnx$": "is a file for ONNX Runtime, which zelo does not read: give the original model",
-}
-"""What a folder may hold in place of what is read, by the file's name, and what to do then."""
 
 UNREADABLE = (
     *(ValueError, TypeError, KeyError, AttributeError),
@@ -100,15 +82,6 @@ def missing(path: Path) -> str:
     if not list(path.parent.glob("model*.safetensors")) and (instead := other_format(beside)):
         return f"{path} is missing. {instead}"
     return f"{path} is missing; fetch the whole model, or point to the folder that holds it"
-
-
-def other_format(names: Collection[str]) -> str | None:
-    """Say what to do with the first file that holds a model in a form that is not read here."""
-    for pattern, cure in OTHER_FORMATS.items():
-        for name in names:
-            if re.search(pattern, name):
-                return f"{name} {cure}"
-    return None
 
 
 def tensor_entries(path: Path) -> dict[str, TensorEntry]:

@@ -23,8 +23,8 @@ from zelo.errors import ModelError, ModelFileError, UnknownModelError, causes
 from zelo.local.loading import lora
 from zelo.local.loading.checkpoint import read_checkpoint_files
 from zelo.local.loading.cross_encoder import CROSS_ENCODER, TEMPLATE, TRANSFORMER
-from zelo.local.loading.files import is_whole, missing, other_format
-from zelo.scoring.catalog import COMMIT
+from zelo.local.loading.files import is_whole, missing
+from zelo.scoring.catalog import COMMIT, other_format
 
 __all__ = ["fetch"]
 
