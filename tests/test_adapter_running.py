@@ -7,10 +7,11 @@ import weakref
 import pytest
 from framework_kit import every_face, every_ranker
 
-from zelo import ClosedError, ModelFailedError, Reranker, ScoringTimeoutError, patience
+from zelo import ClosedError, ModelFailedError, Reranker, ScoringTimeoutError
 from zelo.adapters import RERANK_ERROR
 from zelo.local import instances
 from zelo.local.model import ScoringModel
+from zelo.scoring import retrying as patience
 
 QUERY = "how is the water of the river"
 TEXTS = [f"the water of bridge {i} is cold " * (1 + i % 5) for i in range(8)]

@@ -16,7 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_arguments import RERANKER, STRANGE
 
-from zelo import InputError, ZeloError, bulk, collections, evaluation, retrieval
+from zelo import InputError, ZeloError, bulk, evaluation, retrieval
+from zelo import corpora as collections
 from zelo.corpora import Collection
 from zelo.doctor import Examination, examine
 from zelo.evaluation import measures

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from starlette.responses import Response
 
 from zelo import RemoteAnswerError, RemoteError, Reranker, ScoringError
-from zelo.remote import http
+from zelo.transport import client as http
 from zelo.wire import DIALECTS
 
 QUERY = "how is the water of the river"
