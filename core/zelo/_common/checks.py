@@ -19,6 +19,7 @@ __all__ = [
     "at_least_one",
     "at_least_zero",
     "callable_or_none",
+    "check_text",
     "file_path",
     "fraction",
     "in_order",
@@ -118,6 +119,27 @@ def text_or_none(name: str, value: str | None) -> str | None:
     if lone_surrogate(value or "") is not None:
         raise InputError(f"{name} holds a lone surrogate, which is not valid Unicode")
     return value
+
+
+def check_text(name: str, text: object, cure: str = "") -> str:
+    """Return what is a str, and valid Unicode; `cure` is one more way out for what is not.
+
+    Raises:
+        InputError: it is none.
+    """
+    if not isinstance(text, str):
+        message = (
+            f"{name} is of type {type(text).__name__}; it must be a str. For objects of a "
+            "framework, pass their text, or use the framework's adapter"
+        )
+        raise InputError(message)
+    if (place := lone_surrogate(text)) is not None:
+        message = (
+            f"{name} holds a lone surrogate at character {place}, which is not valid Unicode; "
+            f"decode its source with errors='replace'{cure}"
+        )
+        raise InputError(message)
+    return text
 
 
 def lone_surrogate(text: str) -> int | None:

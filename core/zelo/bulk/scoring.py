@@ -8,6 +8,7 @@ from typing import Any
 from zelo._common.checks import (
     at_least_one,
     callable_or_none,
+    check_text,
     instance_of,
     path_text,
     positive,
@@ -27,7 +28,6 @@ from zelo.bulk.storage import explained, folder_at
 from zelo.bulk.worker import Job
 from zelo.errors import InputError
 from zelo.scoring import Progress
-from zelo.scoring.batch import check_text
 
 __all__ = ["BLOCK_ROWS", "score"]
 

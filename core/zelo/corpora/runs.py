@@ -12,13 +12,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from numbers import Real
 
 from zelo._common.atomic_write import writing
-from zelo._common.checks import file_path, in_order, instance_of
+from zelo._common.checks import check_text, file_path, in_order, instance_of
 from zelo.corpora.fields import shown
 from zelo.corpora.grades import number_of
 from zelo.corpora.problems import bad_lines, refuse
 from zelo.corpora.rows import BadLine, column_rows, opened
 from zelo.errors import InputError
-from zelo.scoring.batch import check_text
 
 __all__ = ["Run", "read_run", "write_run"]
 

@@ -11,10 +11,9 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel, Field
 
-from zelo._common.checks import instance_of, not_negative, positive
+from zelo._common.checks import check_text, instance_of, not_negative, positive
 from zelo.llm.endpoint import MAX_RETRIES, Endpoint
 from zelo.llm.refusals import UnsupportedParameterError
-from zelo.scoring.batch import check_text
 
 __all__ = ["Chat", "Completion", "Message"]
 

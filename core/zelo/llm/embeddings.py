@@ -11,13 +11,12 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from zelo._common.checks import in_order, positive
+from zelo._common.checks import check_text, in_order, positive
 from zelo._common.fork import Lock
 from zelo.errors import MissingExtraError, RemoteAnswerError
 from zelo.llm.endpoint import MAX_RETRIES, Endpoint
 from zelo.remote.gathering import all_of
 from zelo.remote.splitting import split
-from zelo.scoring.batch import check_text
 
 try:
     import numpy as np

@@ -11,7 +11,15 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from zelo._common.atomic_write import writing
-from zelo._common.checks import file_path, fraction, in_order, instance_of, not_negative, one_of
+from zelo._common.checks import (
+    check_text,
+    file_path,
+    fraction,
+    in_order,
+    instance_of,
+    not_negative,
+    one_of,
+)
 from zelo._common.journal import key_of
 from zelo.corpora import Collection
 from zelo.errors import InputError, MissingExtraError
@@ -19,7 +27,6 @@ from zelo.retrieval.cache import Cache
 from zelo.retrieval.candidates import check_depth, check_search, choose, searchable
 from zelo.retrieval.stage import Retrieved, Run
 from zelo.scoring import Progress
-from zelo.scoring.batch import check_text
 
 try:
     import bm25s

@@ -10,11 +10,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from zelo._common.checks import in_order, lone_surrogate
+from zelo._common.checks import check_text, in_order, lone_surrogate
 from zelo.errors import InputError
 from zelo.scoring import Scored, ScoreRequest
 
-__all__ = ["BLANK", "Batch", "InvalidText", "Texts", "broken", "check_text"]
+__all__ = ["BLANK", "Batch", "InvalidText", "Texts", "broken"]
 
 log = logging.getLogger("zelo")
 
@@ -124,27 +124,6 @@ class Batch:
 def broken(scored: Sequence[Scored]) -> list[int]:
     """Return the positions of answers that are neither finite nor blank."""
     return [i for i, s in enumerate(scored) if s is not BLANK and not math.isfinite(s.logit)]
-
-
-def check_text(name: str, text: object, cure: str = "") -> str:
-    """Return what is a str, and valid Unicode; `cure` is one more way out for what is not.
-
-    Raises:
-        InputError: it is none.
-    """
-    if not isinstance(text, str):
-        message = (
-            f"{name} is of type {type(text).__name__}; it must be a str. For objects of a "
-            "framework, pass their text, or use the framework's adapter"
-        )
-        raise InputError(message)
-    if (place := lone_surrogate(text)) is not None:
-        message = (
-            f"{name} holds a lone surrogate at character {place}, which is not valid Unicode; "
-            f"decode its source with errors='replace'{cure}"
-        )
-        raise InputError(message)
-    return text
 
 
 def _listed(name: str, documents: Iterable[str]) -> Iterable[str]:
